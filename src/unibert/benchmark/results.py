@@ -1,0 +1,127 @@
+"""A benchmark's folder: its plan, its results, the printed table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from unibert.benchmark.schema import SCHEMA, Result, load_result
+from unibert.benchmark.scores import Board, Mean, boards, gains
+from unibert.errors import DataError
+from unibert.files import read_json, write_json
+
+PLAN_FILE = "plan.json"
+
+
+def write_plan(folder: Path, addresses: Iterable[str]) -> None:
+    """Say which runs the benchmark in `folder` consists of now: results of other addresses are not shown any more."""
+    write_json(folder / PLAN_FILE, {"schema": SCHEMA, "addresses": list(addresses)})
+
+
+def load_plan(folder: Path) -> frozenset[str] | None:
+    """The addresses of the benchmark in `folder`; None where it has no plan, as those of earlier versions.
+
+    Raises:
+        DataError: the plan is damaged or of another version.
+    """
+    path = folder / PLAN_FILE
+    if not path.exists():
+        return None
+    tree = read_json(path)
+    addresses = tree.get("addresses") if isinstance(tree, dict) and tree.get("schema") == SCHEMA else None
+    if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+        raise DataError(
+            f"{path}: not a plan of schema {SCHEMA} with a list of addresses", "Run `unibert benchmark` again."
+        )
+    return frozenset(addresses)
+
+
+def load_results(folder: Path) -> tuple[list[Result], list[str]]:
+    """Read the results of a benchmark: those that the plan beside `folder` names, and no older ones.
+
+    Without a plan (or with a damaged one, which is told) every file counts. Of results that fill the same cell, those
+    of the weights, data and settings that were finished last are used then: an average over seeds never mixes two
+    versions of a model.
+
+    Returns:
+        The usable results in a fixed order, and one line per file that is left out, with its name and the reason.
+    """
+    found: list[tuple[Path, Result]] = []
+    problems: list[str] = []
+    try:
+        planned = load_plan(folder.parent)
+    except DataError as error:
+        planned = None
+        problems.append(f"{error.message}; older results may be shown")
+    for path in sorted(folder.glob("*.json")):
+        if planned is not None and path.stem not in planned:
+            continue
+        result = load_result(path)
+        if isinstance(result, Result) and result.address == path.stem:
+            found.append((path, result))
+        elif isinstance(result, Result):
+            problems.append(f"{path}: holds the result of address {result.address}: a renamed or copied file")
+        elif result is not None:
+            problems.append(result)
+    # The addresses of a plan fill every cell once.
+    results = [result for _, result in found] if planned is not None else _latest(found, problems)
+    return sorted(results, key=lambda result: (*result.place, result.seed)), problems
+
+
+def _latest(found: list[tuple[Path, Result]], problems: list[str]) -> list[Result]:
+    """For every cell the results of the latest weights, data and settings; the others go to `problems`."""
+    newest: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for path, result in found:
+        finished = (str(result.provenance.get("finished", "")), path.name)
+        newest[result.place] = max(newest.get(result.place, ("", "")), finished)
+    chosen = {result.place: result.origin for path, result in found if newest[result.place][1] == path.name}
+    kept: dict[tuple[Any, ...], Path] = {}
+    results = []
+    for path, result in found:
+        name = f"{result.model}, {result.setting}, {'+'.join(result.languages)}, seed {result.seed}"
+        if result.origin != chosen[result.place]:
+            problems.append(f"{path}: {name}: from other weights, data or settings than the latest result of its kind")
+        elif (*result.place, result.seed) in kept:
+            problems.append(f"{path}: {name}: the same run as {kept[(*result.place, result.seed)].name}")
+        else:
+            kept[(*result.place, result.seed)] = path
+            results.append(result)
+    return results
+
+
+def format_table(results: Iterable[Result]) -> str:
+    """A table for the terminal: F1 per language with its 95 % interval over seeds, average, gain each -> all."""
+    return "\n\n".join(_table(board) for board in boards(results)) or "no results"
+
+
+def _table(board: Board) -> str:
+    # A gain over some of the languages would be read as that of the average beside it.
+    whole = {
+        gain.model: Mean(gain.percent, None if gain.high is None else gain.high - gain.percent, gain.seeds)
+        for gain in gains(board)
+        if gain.languages == board.languages
+    }
+    table = [["model", "setting", *board.languages, "average", "gain"]]
+    for row in board.rows:
+        cells = [_shown(row.cell(language)) for language in board.languages]
+        gain = whole.get(row.name) if row.setting == "all" else None
+        table.append([row.model, row.label, *cells, _shown(row.average(board.languages)), _shown(gain, "+.1f", " %")])
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    counts = sorted({len(seeds) for row in board.rows for seeds in row.scores.values()})
+    shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    heading = f"{board.benchmark}: F1 in per cent, mean over {shown} seed{'' if counts == [1] else 's'}"
+    return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
+
+
+def _shown(mean: Mean | None, form: str = ".2f", unit: str = "") -> str:
+    if mean is None:
+        return "-"
+    return f"{mean.value:{form}}" + (f" ± {mean.margin:.1f}" if mean.margin is not None else "") + unit

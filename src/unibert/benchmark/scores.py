@@ -1,0 +1,220 @@
+"""Results put together: models and settings as rows, languages as columns, seeds behind every cell.
+
+The terminal's table and the report's page both show what is computed here, and compute no score themselves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+from unibert.benchmark.schema import LanguageScore, Result
+
+TITLES = {"ner": "Named entity recognition"}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds, and half the width of its 95 % interval (Student's t); None with a single seed."""
+
+    value: float
+    margin: float | None
+    seeds: int
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """The mean of one value per seed with its 95 % interval."""
+    if len(values) < 2:
+        return Mean(fmean(values), None, len(values))
+    from scipy.stats import t  # type: ignore[import-untyped, unused-ignore]
+
+    quantile = float(t.ppf(0.975, len(values) - 1))
+    return Mean(fmean(values), quantile * stdev(values) / len(values) ** 0.5, len(values))
+
+
+@dataclass
+class Row:
+    """One model in one setting: `scores[language][seed]`, F1 from 0 to 100."""
+
+    model: str
+    setting: str
+    variant: str
+    """What sets this row apart from others of the same model and setting; empty for most."""
+    scores: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    details: dict[str, list[LanguageScore]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def name(self) -> str:
+        """The model, with what sets it apart."""
+        return f"{self.model} ({self.variant})" if self.variant else self.model
+
+    @property
+    def label(self) -> str:
+        """The setting, with what sets it apart."""
+        return f"{self.setting} ({self.variant})" if self.variant else self.setting
+
+    def cell(self, language: str) -> Mean | None:
+        """The score on one language, over the seeds that were run."""
+        seeds = self.scores.get(language)
+        return mean_over_seeds(list(seeds.values())) if seeds else None
+
+    def per_seed(self, languages: Sequence[str]) -> dict[int, float]:
+        """The average over `languages` for every seed that has them all."""
+        common = (
+            set.intersection(*(set(self.scores.get(language, {})) for language in languages)) if languages else set()
+        )
+        return {seed: fmean(self.scores[language][seed] for language in languages) for seed in sorted(common)}
+
+    def average(self, languages: Sequence[str]) -> Mean | None:
+        """The average over languages, over the seeds that have them all; None where no seed does.
+
+        Averages over fewer languages are not given, since they cannot be compared with the others.
+        """
+        per_seed = self.per_seed(languages)
+        return mean_over_seeds(list(per_seed.values())) if per_seed else None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What training on every language at once brings (the paper's Figure 3): (all - each) / each, in per cent."""
+
+    model: str
+    each: float
+    all: float
+    percent: float
+    low: float | None
+    high: float | None
+    seeds: int
+    languages: list[str]
+
+    @property
+    def verdict(self) -> str:
+        """What may be said about it, in words."""
+        if self.low is None or self.high is None:
+            return "one seed: nothing can be concluded"
+        if self.low > 0:
+            return "a gain over these seeds"
+        return "a loss over these seeds" if self.high < 0 else "cannot be told from no difference"
+
+
+@dataclass(frozen=True)
+class Board:
+    """The results of one task on one benchmark; rows by size of the model, model, `each` before `all`."""
+
+    task: str
+    benchmark: str
+    languages: list[str]
+    rows: list[Row]
+    results: list[Result]
+    repeated: list[tuple[Result, str]]
+    """Scores that are there twice, of which the first one is used: where the second was found, and which it is."""
+
+    @property
+    def title(self) -> str:
+        """The task in words, and the benchmark where it has a name of its own."""
+        title = TITLES.get(self.task, self.task.upper())
+        return title if self.benchmark == self.task else f"{title}: {self.benchmark}"
+
+    @property
+    def name(self) -> str:
+        """The task and benchmark as a file name."""
+        words = [self.task] if self.benchmark == self.task else [self.task, self.benchmark]
+        return "-".join("".join(sign if sign.isalnum() else "-" for sign in word) for word in words).lower()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed of any result."""
+        return sorted({result.seed for result in self.results})
+
+    @property
+    def fewest_seeds(self) -> int:
+        """The smallest number of seeds behind any score or average."""
+        averages = [average.seeds for row in self.rows if (average := row.average(self.languages))]
+        return min([*averages, *(len(seeds) for row in self.rows for seeds in row.scores.values())], default=0)
+
+
+def boards(results: Iterable[Result]) -> list[Board]:
+    """Group results by task and benchmark."""
+    groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.task, result.benchmark].append(result)
+    return [_board(task, benchmark, group) for (task, benchmark), group in sorted(groups.items())]
+
+
+def _board(task: str, benchmark: str, results: list[Result]) -> Board:
+    variants = _variants(results)
+    rows: dict[tuple[str, str, str], Row] = {}
+    repeated: list[tuple[Result, str]] = []
+    for result in results:
+        key = (result.model, result.setting, variants[result.address])
+        row = rows.setdefault(key, Row(*key))
+        for language, score in result.scores.items():
+            # In "each" a model is tested on the language it was trained on; other entries would be zero-shot.
+            if result.setting == "each" and language not in result.languages:
+                continue
+            if result.seed in row.scores[language]:
+                repeated.append((result, f"{row.model}, {row.label}, {language}, seed {result.seed}"))
+                continue
+            row.scores[language][result.seed] = score.f1
+            row.details[language].append(score)
+    languages = sorted({language for row in rows.values() for language in row.scores})
+    order = {"each": 0, "all": 1}
+    ordered = sorted(
+        rows.values(), key=lambda row: (_size(row.model, results), row.model, row.variant, order[row.setting])
+    )
+    return Board(task, benchmark, languages, ordered, results, repeated)
+
+
+def _size(model: str, results: list[Result]) -> int:
+    return max((result.parameters for result in results if result.model == model), default=0)
+
+
+def _variants(results: list[Result]) -> dict[str, str]:
+    """For every address, what tells its weights and settings from others under the same name; empty if nothing does."""
+    fingerprints: dict[str, set[str]] = defaultdict(set)
+    trained_on = {tuple(sorted(result.languages)) for result in results if result.setting == "all"}
+    for result in results:
+        fingerprints[result.model].add(result.model_fingerprint)
+    keys = sorted({key for result in results for key in result.settings})
+    differing = [key for key in keys if len({repr(result.settings.get(key)) for result in results}) > 1]
+    described = {}
+    for result in results:
+        parts = []
+        if len(fingerprints[result.model]) > 1:
+            parts.append(f"weights {result.model_fingerprint[:8]}")
+        if result.setting == "all" and len(trained_on) > 1:
+            parts.append("trained on " + ", ".join(sorted(result.languages)))
+        parts += [f"{key.replace('_', ' ')} {_shown(result.settings.get(key))}" for key in differing]
+        described[result.address] = "; ".join(parts)
+    return described
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value is None else str(value)
+
+
+def gains(board: Board) -> list[Gain]:
+    """Each -> all for every model that has both, over the languages that both have.
+
+    The gain is taken of the two averages of every seed that has them, then averaged over seeds.
+    """
+    pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
+    for row in board.rows:
+        pairs[row.model, row.variant][row.setting] = row
+    found = []
+    for pair in pairs.values():
+        if len(pair) < 2:
+            continue
+        languages = [code for code in board.languages if all(row.scores.get(code) for row in pair.values())]
+        each, joint = pair["each"].per_seed(languages), pair["all"].per_seed(languages)
+        common = [seed for seed in each if each[seed] and seed in joint]
+        if not common:
+            continue
+        gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])
+        low, high = (None, None) if gain.margin is None else (gain.value - gain.margin, gain.value + gain.margin)
+        before, after = (fmean(setting[seed] for seed in common) for setting in (each, joint))
+        found.append(Gain(pair["all"].name, before, after, gain.value, low, high, len(common), languages))
+    return found

@@ -1,0 +1,229 @@
+"""The command line: one verb per stage, no logic. Every verb is a function that Python users can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unibert import __version__
+from unibert.errors import UniBertError
+from unibert.recipe import FineTune, Recipe
+from unibert.recipe_file import load_recipe, to_toml
+
+app = typer.Typer(
+    help="Small multilingual encoders: Wikipedia dumps in, encoders and a report out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+recipe_app = typer.Typer(help="Look at settings.", no_args_is_help=True)
+corpus_app = typer.Typer(help="Dumps to clean paragraphs.", no_args_is_help=True)
+tokens_app = typer.Typer(help="Clean paragraphs to token shards.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(tokens_app, name="tokens")
+
+RecipeFile = Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. pretrain.steps=10.")
+]
+
+
+def main() -> None:
+    """Run the command line; problems that a user can mend are told without a traceback."""
+    # Threads that wait for each other by spinning bring a shared machine to a crawl; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Whoever stops us, files that are half written are to be removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except UniBertError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror or error}\n  Fix: check the path, its permissions and the disk.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C into an exit with 130.
+        code = 130 if isinstance(stop, KeyboardInterrupt) else stop.code
+        if code == 130:
+            print("interrupted: what is finished is kept; the same command goes on from there", file=sys.stderr)
+        sys.exit(code)
+    except ModuleNotFoundError as error:
+        extra = {
+            "torch": "train",
+            "transformers": "train",
+            "seqeval": "tasks",
+            "matplotlib": "report",
+            "jinja2": "report",
+        }
+        name = (error.name or "").partition(".")[0]
+        if name not in extra:
+            raise
+        print(
+            f"error: this stage needs the package {name}\n  Fix: pip install 'unibert[{extra[name]}]'", file=sys.stderr
+        )
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    """Small multilingual encoders: Wikipedia dumps in, encoders and a report out."""
+    if show:
+        print(f"unibert {__version__}")
+        raise typer.Exit
+
+
+@recipe_app.command("show")
+def recipe_show(
+    file: Annotated[Path | None, typer.Argument(help="A recipe; every setting's default without one.")] = None,
+    set_: Overrides = None,
+) -> None:
+    """Print every setting with its value and meaning, as a recipe that can be read back."""
+    if file is None:
+        # Without a teacher there is no distillation; the bare defaults would not be a valid recipe.
+        bare = Recipe.model_validate({"name": "defaults", "teacher": {"model": "bert-base-multilingual-cased"}})
+        print(to_toml(bare), end="")
+    else:
+        print(to_toml(load_recipe(file, set_ or ())), end="")
+
+
+@recipe_app.command("check")
+def recipe_check(file: RecipeFile, set_: Overrides = None) -> None:
+    """Say whether a recipe is valid; exit code 2 if it is not."""
+    recipe = load_recipe(file, set_ or ())
+    print(f"{file}: valid; the run is called {recipe.name!r} and goes to {recipe.output}")
+
+
+@app.command()
+def languages() -> None:
+    """List the languages: code, English name, own name, script, wiki."""
+    from unibert.languages import LANGUAGES
+
+    for entry in LANGUAGES.values():
+        print(f"{entry.code:12} {entry.name:28} {entry.script:5} {entry.wiki:18} {entry.native}")
+
+
+@corpus_app.command("build")
+def corpus_build(
+    recipe: RecipeFile,
+    set_: Overrides = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with an error after a damaged dump.")] = False,
+) -> None:
+    """Read dumps, keep articles, clean them by the five rules, write Parquet per language and statistics."""
+    from unibert import stages
+    from unibert.corpus.statistics import format_statistics
+
+    overrides = [*(set_ or ()), *(["corpus.strict=true"] if strict else [])]
+    print(format_statistics(stages.build_corpus(load_recipe(recipe, overrides))))
+
+
+@tokens_app.command("build")
+def tokens_build(recipe: RecipeFile, set_: Overrides = None) -> None:
+    """Tokenize the corpus into memory-mapped shards per language."""
+    from unibert import stages
+
+    loaded = load_recipe(recipe, set_ or ())
+    stages.build_tokens(loaded)
+    print(loaded.output / "tokens")
+
+
+@app.command()
+def pretrain(
+    recipe: RecipeFile,
+    set_: Overrides = None,
+    only: Annotated[str | None, typer.Option(help="Train only the `teacher` or only the `student`.")] = None,
+) -> None:
+    """Train the teacher, if the recipe asks for one, and the student; resumes where it stopped."""
+    from unibert import stages
+
+    if only not in (None, "teacher", "student"):
+        raise typer.BadParameter(f"{only!r} is neither 'teacher' nor 'student'", param_hint="--only")
+    loaded = load_recipe(recipe, set_ or ())
+    if only != "student":
+        stages.train_teacher(loaded)
+    if only != "teacher":
+        stages.train_student(loaded)
+    print(loaded.output / (only or "student") / "model")
+
+
+@app.command()
+def finetune(
+    model: Annotated[str, typer.Option(help="A Hugging Face name or folder of an encoder.")],
+    train: Annotated[Path, typer.Option(help="Training file in CoNLL format.")],
+    test: Annotated[Path, typer.Option(help="Test file: entity F1 is reported on it.")],
+    output: Annotated[Path, typer.Option(help="Folder for the fine-tuned model and its scores.")],
+    task: Annotated[str, typer.Option(help="The task; `ner` is the one there is.")] = "ner",
+    dev: Annotated[Path | None, typer.Option(help="Development file: chooses the epoch to keep.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, max=1.0)] = 5e-5,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 1,
+) -> None:
+    """Fine-tune an encoder on your own data and print its scores."""
+    from unibert.tasks.finetune import finetune as run
+
+    if task != "ner":
+        raise typer.BadParameter(f"{task!r} is not a task; known: ner", param_hint="--task")
+    settings = FineTune(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    result = run(task=task, model=model, train=train, dev=dev, test=test, settings=settings, seed=seed, output=output)
+    for scores in result["scores"].values():
+        print(f"F1 {scores['f1']:.2f}  precision {scores['precision']:.2f}  recall {scores['recall']:.2f}")
+    print(output)
+
+
+@app.command()
+def benchmark(recipe: RecipeFile, set_: Overrides = None) -> None:
+    """Fine-tune and test the recipe's models, each language and all jointly; finished runs are not repeated."""
+    from unibert import stages
+    from unibert.benchmark.results import format_table, load_results
+
+    loaded = load_recipe(recipe, set_ or ())
+    stages.run_benchmark(loaded)
+    results, _ = load_results(loaded.output / "benchmark" / "results")
+    print(format_table(results))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its recipe.", show_default=False)],
+    set_: Overrides = None,
+) -> None:
+    """Write one self-contained page (HTML and Markdown) about a run."""
+    from unibert import stages
+    from unibert.report.page import build_report
+
+    print(build_report(run) if run.is_dir() else stages.make_report(load_recipe(run, set_ or ())))
+
+
+@app.command("run")
+def run_all(recipe: RecipeFile, set_: Overrides = None) -> None:
+    """Every stage of a recipe, from dumps to report; goes on where it stopped."""
+    from unibert import stages
+
+    print(f"report: {stages.run_recipe(load_recipe(recipe, set_ or ()))}")
+
+
+@app.command()
+def quickstart(
+    folder: Annotated[Path, typer.Option(help="Where the miniature world and its run go.")] = Path("runs/quickstart"),
+    set_: Overrides = None,
+) -> None:
+    """Run the whole pipeline on the embedded miniature world: 13 languages, no network, a few minutes on two cores."""
+    from unibert.quickstart.run import quickstart as run
+
+    print(f"report: {run(folder, set_ or ())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Token batches in, checkpoints and a finished Hugging Face folder out."""

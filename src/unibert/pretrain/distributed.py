@@ -1,0 +1,97 @@
+"""One process or many: the little that the loop has to know about it.
+
+`torchrun --nproc-per-node N -m unibert pretrain RECIPE` sets the environment that `join` reads. Gloo on CPUs, NCCL on
+GPUs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from unibert.models.precision import best_device
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process among its fellows."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Only the first process writes files and shows progress."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add a tensor over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def gather_in_first(self, values: Tensor) -> Tensor:
+        """The sum over all processes on the first one, zeros on the others: nothing is counted twice later."""
+        self.sum(values)
+        return values if self.is_first else torch.zeros_like(values)
+
+    def totals(self, *numbers: int) -> list[int]:
+        """Add whole numbers over all processes."""
+        if self.size == 1:
+            return list(numbers)
+        return [int(value) for value in self.sum(torch.tensor(numbers, dtype=torch.int64, device=self.device)).tolist()]
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any process; all agree on the answer."""
+        return self.totals(int(flag))[0] > 0
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with its gradients averaged over the processes after each backward pass."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+
+def without_synchronisation(module: nn.Module, skip: bool) -> AbstractContextManager[None]:
+    """Let gradients add up locally where another micro-batch of the same step follows."""
+    if skip and isinstance(module, DistributedDataParallel):
+        return module.no_sync()
+    return nullcontext()
+
+
+def join() -> Team:
+    """Join the processes that `torchrun` started, once per process; alone without it.
+
+    The group stays until the process ends: under plain `torchrun` a second group could not find its fellows, and a
+    recipe may train a teacher and a student in one go.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    device = best_device()
+    if size == 1 and not distributed.is_initialized():
+        return Team(0, 1, device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)
+    return Team(distributed.get_rank(), distributed.get_world_size(), device)
+
+
+def spread(values: Sequence[float], team: Team) -> list[float]:
+    """Add floats over all processes."""
+    return [float(value) for value in team.sum(torch.tensor(values, dtype=torch.float64, device=team.device)).tolist()]

@@ -1,0 +1,323 @@
+"""Every setting of every stage: one validated tree. `recipe_file.py` reads it from TOML.
+
+The paper is Avram et al., arXiv 2503.12608; equation numbers are its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,19}$")]
+
+
+class Settings(BaseModel):
+    """A node of the settings tree: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Rules(Settings):
+    """The paper's five cleaning rules, applied in this order to every paragraph."""
+
+    html: bool = True
+    """Rule 1: remove HTML artefacts (left-over tags and entities) with a regular expression."""
+    links_only: bool = True
+    """Rule 2: drop samples that contain only URLs or ISBNs."""
+    digits: bool = True
+    """Rule 3: drop samples whose digits are more than `max_digit_share` of the text's length."""
+    max_digit_share: Share = 0.7
+    """The bound of rule 3, as a share of the text's characters."""
+    hidden_characters: bool = True
+    """Rule 4: remove zero-width, control and format characters."""
+    short: bool = True
+    """Rule 5: drop samples with fewer than `min_tokens` tokens."""
+    min_tokens: PositiveInt = 5
+    """The bound of rule 5."""
+
+
+class Corpus(Settings):
+    """Wikipedia dumps (and plain text) in; one Parquet file of clean paragraphs per language out."""
+
+    dumps: list[str] = []
+    """`XXwiki-...pages-articles...xml[.bz2|.gz]` files, folders of them, or globs; the language is XX."""
+    text: list[str] = []
+    """Plain text, one sentence or paragraph a line, `XX.txt[.gz]`: files, folders or globs; the same rules apply."""
+    languages: Annotated[list[LanguageCode], Field(min_length=1)] | None = None
+    """Keep only these languages; all that are found when unset."""
+    rules: Rules = Rules()
+    tokenizer: str | None = None
+    """Counts the tokens of rule 5: a `vocab.txt`, a tokenizer file or folder, or a Hugging Face name. When unset, words
+    and punctuation marks are counted instead, of which every WordPiece tokenizer makes at least as many tokens."""
+    strict: bool = False
+    """Exit with an error after a damaged dump, instead of keeping what was read and reporting the damage."""
+    workers: PositiveInt | None = None
+    """Processes that read dumps side by side; one per usable core when unset. Does not change the result."""
+
+
+class Tokens(Settings):
+    """The tokenizer, and the corpus as memory-mapped shards of its ids."""
+
+    tokenizer: str | None = None
+    """A WordPiece `vocab.txt`, a `tokenizer.json`, a Hugging Face folder, or a Hugging Face name; when unset, a
+    WordPiece tokenizer of `vocabulary_size` is trained on the corpus."""
+    vocabulary_size: Annotated[int, Field(ge=200)] = 30_000
+    """Size of the tokenizer that is trained when none is given."""
+    held_out_share: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    """Share of each language's pages that is kept out of training, for the held-out losses."""
+    held_out_samples: PositiveInt = 100
+    """At most this many held-out samples per language."""
+    workers: PositiveInt | None = None
+    """Threads of the `tokenizers` library; one per usable core when unset. Does not change the result."""
+
+
+class Architecture(Settings):
+    """The shape of a BERT encoder; a name stands for the three sizes of the paper's Table 1."""
+
+    layers: PositiveInt
+    """Transformer layers."""
+    hidden: PositiveInt
+    """Width of the token embeddings; a multiple of `heads`."""
+    heads: PositiveInt
+    """Attention heads per layer."""
+    feed_forward: PositiveInt = 3072
+    """Width between the two linear maps of a layer. 3072 is what gives Table 1's parameter counts."""
+    max_positions: PositiveInt = 512
+    """Longest sequence the encoder can read, special tokens included."""
+
+    @model_validator(mode="after")
+    def _heads_divide_hidden(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+SizeName = Literal["small", "xsmall", "xxsmall"]
+AdversaryMode = Literal["none", "loss-reversal", "gradient-reversal", "confusion"]
+
+
+class Masking(Settings):
+    """Which positions are predicted (equation 1): the published recipe of BERT."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """Share of a sample's tokens that are chosen, uniformly, special tokens excepted; at least one per sample."""
+    mask: Share = 0.8
+    """Share of the chosen tokens that become [MASK]."""
+    random: Share = 0.1
+    """Share of the chosen tokens that become a random piece; the rest stay as they are."""
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        if self.mask + self.random > 1:
+            raise ValueError(f"mask ({self.mask}) + random ({self.random}) must not be more than 1")
+        return self
+
+
+class Adversary(Settings):
+    """The language discriminator on mean-pooled embeddings (equations 2 and 3)."""
+
+    mode: AdversaryMode = "confusion"
+    """`none`; `loss-reversal`: equation 5 read literally, student and discriminator both follow -L_adv (it runs off);
+    `gradient-reversal`: the discriminator learns, the student follows the reversed gradient; `confusion`: the student
+    pulls the discriminator's answer towards the uniform distribution."""
+    weight: NonNegativeFloat = 0.1
+    """lambda_adv of equation 5."""
+    hidden: PositiveInt | None = None
+    """Width of one hidden layer of the discriminator; a linear discriminator when unset."""
+    start: NonNegativeInt = 0
+    """Up to this step the weight is 0 for the student; the discriminator learns from step 0."""
+    full: NonNegativeInt = 0
+    """From this step on the weight is whole; it grows linearly between `start` and `full`."""
+    bound: PositiveFloat = 50.0
+    """Warn once when L_adv passes this value: the loss has run off and the model is no longer learning language."""
+
+    @model_validator(mode="after")
+    def _ramp_goes_up(self) -> Self:
+        if self.full and self.full < self.start:
+            raise ValueError(f"full ({self.full}) must not come before start ({self.start})")
+        return self
+
+
+class Distillation(Settings):
+    """KL(teacher || student) between softened predictions (equation 4), on the masked rows."""
+
+    weight: NonNegativeFloat = 0.4
+    """lambda_KD of equation 5."""
+    temperature: PositiveFloat = 2.0
+    """Both models' logits are divided by it before the softmax."""
+    scale_by_temperature: bool = False
+    """Multiply by temperature squared, which keeps the gradient's size when the temperature changes; the paper does
+    not say that it does."""
+
+
+class Pretrain(Settings):
+    """One training run: a student (or a teacher) from scratch. The defaults are the paper's."""
+
+    student: SizeName | Architecture = "xxsmall"
+    """`small`, `xsmall`, `xxsmall` (Table 1) or a shape of your own."""
+    steps: PositiveInt = 1_000_000
+    """Updates of the weights."""
+    batch_size: PositiveInt = 128
+    """Samples per step, over all processes and micro-batches."""
+    context: Annotated[int, Field(ge=8)] = 512
+    """Longest sample in tokens, [CLS] and [SEP] included; what is longer is cut."""
+    alpha: Share = 0.7
+    """p(language) is proportional to (its number of samples) ** alpha; 1 is the corpus as it is, 0 all alike."""
+    mlm_weight: NonNegativeFloat = 0.5
+    """lambda_MLM of equation 5."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    """Probability that the target spreads over the whole vocabulary (section 3 of the paper uses 0.7)."""
+    masking: Masking = Masking()
+    adversary: Adversary = Adversary()
+    distillation: Distillation = Distillation()
+    learning_rate: PositiveFloat = 5e-4
+    """AdamW's, at the end of the warm-up."""
+    warmup_steps: NonNegativeInt = 50_000
+    """Steps in which the learning rate grows linearly from 0; afterwards it falls linearly to 0 at the last step."""
+    weight_decay: NonNegativeFloat = 0.01
+    """AdamW's decay of the matrices; biases and normalisation weights are not decayed."""
+    clip_norm: PositiveFloat = 5.0
+    """The student's gradient is scaled down to this norm; the discriminator's, apart from it, likewise."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Probability, for hidden states and attention alike."""
+    micro_batch_tokens: PositiveInt = 8192
+    """A batch is cut, by length, into micro-batches of at most this many padded tokens. Decides memory and speed;
+    changes the result only by rounding (and by which dropout numbers a sample meets)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 where the hardware computes in it (CUDA; AMX or AVX512-BF16 on a CPU)."""
+    evaluate_every: PositiveInt = 5_000
+    """Steps between held-out losses; also after the last step."""
+    save_every: PositiveInt = 5_000
+    """Steps between checkpoints; also when the run is told to stop."""
+    keep_checkpoints: PositiveInt = 2
+    """The newest ones that stay on the disk."""
+    log_every: PositiveInt = 50
+    """Steps between lines of `log.jsonl`; a line holds the means since the one before."""
+    tensorboard: bool = True
+    """Also write TensorBoard events when the package is installed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
+        if isinstance(self.student, Architecture) and self.context > self.student.max_positions:
+            raise ValueError(
+                f"context ({self.context}) is longer than student.max_positions ({self.student.max_positions})"
+            )
+        if isinstance(self.student, str) and self.context > 512:
+            raise ValueError(f"context ({self.context}) is longer than the 512 positions of size {self.student!r}")
+        if self.mlm_weight == 0 and self.distillation.weight == 0:
+            raise ValueError("mlm_weight and distillation.weight are both 0: nothing would be learned")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the result; those for logging, saving and speed are left out."""
+        silent = {"evaluate_every", "save_every", "keep_checkpoints", "log_every", "tensorboard"}
+        settings = self.model_dump(mode="json", exclude=silent)
+        del settings["adversary"]["bound"]  # it only warns
+        return settings
+
+
+class Teacher(Settings):
+    """The model the student learns from: a finished one, or one trained first on the same tokens."""
+
+    model: str | None = None
+    """Hugging Face name or folder of any masked language model with the same tokenizer."""
+    train: Pretrain | None = None
+    """Train a teacher of this shape first: by masked language modelling alone (weight 1), whatever weights are written
+    there."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.model is not None and self.train is not None:
+            raise ValueError("give either model or train, not both")
+        return self
+
+
+class NerLanguage(Settings):
+    """The CoNLL-format files of one language.
+
+    The token is first and the tag last on each line; an empty line ends a sentence.
+    """
+
+    train: str
+    dev: str | None = None
+    """Chooses the epoch to keep; without it the last epoch is kept."""
+    test: str
+
+
+class FineTune(Settings):
+    """How an encoder is fine-tuned on a task."""
+
+    epochs: PositiveInt = 3
+    """Passes over the training sentences."""
+    batch_size: PositiveInt = 32
+    """Sentences per update."""
+    learning_rate: PositiveFloat = 5e-5
+    """AdamW's, at the end of the warm-up."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate grows; afterwards it falls linearly to 0."""
+    weight_decay: NonNegativeFloat = 0.01
+    """AdamW's decay of the matrices."""
+    max_length: Annotated[int, Field(ge=8)] = 256
+    """Longest sentence in tokens; what is longer is cut, and its lost words count as missed in the score."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Benchmark(Settings):
+    """Which encoders are fine-tuned on what: models x settings x languages x seeds."""
+
+    models: Annotated[list[str], Field(min_length=1)] = ["student"]
+    """`student` and `teacher` stand for this recipe's own; anything else is a Hugging Face name or folder."""
+    settings: Annotated[list[Literal["each", "all"]], Field(min_length=1)] = ["each", "all"]
+    """`each`: fine-tune and test on one language; `all`: fine-tune once on every language, test on each."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1, 2, 3]
+    """Each decides a new head's weights, the order of samples and dropout; intervals need two or more."""
+    ner: dict[LanguageCode, NerLanguage] = {}
+    """Named entity recognition: one entry per language."""
+    finetune: FineTune = FineTune()
+
+
+class Recipe(Settings):
+    """A whole run, from dumps to report."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    """A short name: the title of the report and the default folder."""
+    folder: str = ""
+    """Where everything goes; `runs/NAME` when unset."""
+    seed: Seed = 1
+    """Decides samples, masks, initial weights and dropout."""
+    corpus: Corpus = Corpus()
+    tokens: Tokens = Tokens()
+    teacher: Teacher = Teacher()
+    pretrain: Pretrain = Pretrain()
+    benchmark: Benchmark = Benchmark()
+
+    @model_validator(mode="after")
+    def _teacher_where_needed(self) -> Self:
+        has_teacher = self.teacher.model is not None or self.teacher.train is not None
+        if self.pretrain.distillation.weight > 0 and not has_teacher:
+            raise ValueError(
+                "pretrain.distillation.weight is above 0 but there is no teacher: set teacher.model or "
+                "[teacher.train], or pretrain.distillation.weight=0"
+            )
+        if "teacher" in self.benchmark.models and not has_teacher:
+            raise ValueError("benchmark.models names 'teacher' but there is none: set teacher.model or [teacher.train]")
+        return self
+
+    @property
+    def output(self) -> Path:
+        """The folder of this run."""
+        return Path(self.folder).expanduser() if self.folder else Path("runs") / self.name
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting with its value, as JSON-like data."""
+        return self.model_dump(mode="json")

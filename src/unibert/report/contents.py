@@ -1,0 +1,216 @@
+"""The tables of corpus, models and training, made from what the run's files say and from nothing else."""
+
+from __future__ import annotations
+
+from unibert.languages import language
+from unibert.report.collect import Run
+from unibert.report.schema import Corpus, CorpusCounts, Tokens
+from unibert.report.tables import Cell, Column, Table, words
+from unibert.report.wording import NOTHING, count, decimal, duration, millions, percent, plural, size
+
+# What each cleaning rule does to a paragraph, in the paper's order: (key, heading, which count is its effect).
+RULES = (
+    ("html", "HTML removed from", "changed"),
+    ("links_only", "Only links: dropped", "dropped"),
+    ("digits", "Mostly digits: dropped", "dropped"),
+    ("hidden_characters", "Hidden characters removed from", "changed"),
+    ("short", "Too short: dropped", "dropped"),
+)
+
+
+def number(value: int | None, missing: str = "not in the files") -> Cell:
+    """A cell with a whole number."""
+    return Cell(count(value), value) if value is not None else Cell(NOTHING, note=missing)
+
+
+def language_cells(code: str) -> list[Cell]:
+    """Three cells: code, English name, native name."""
+    entry = language(code)
+    return [words(code), words(entry.name), Cell(entry.native, entry.native, language=code)]
+
+
+LANGUAGE_COLUMNS = [Column("Code", False), Column("Language", False), Column("In the language", False)]
+
+
+def corpus_table(corpus: Corpus, tokens: Tokens | None) -> Table:
+    """Size of every language, the largest first."""
+    rows = []
+    for code, counts in sorted(corpus.languages.items(), key=lambda item: -item[1].bytes):
+        pieces = tokens.languages.get(code) if tokens else None
+        rows.append(
+            [
+                *language_cells(code),
+                *_size_cells(counts),
+                number(pieces.tokens if pieces else None, "not in the token index"),
+                _unknown_cell(pieces.unknown, pieces.tokens)
+                if pieces
+                else Cell(NOTHING, note="not in the token index"),
+            ]
+        )
+    every = [tokens.languages[code] for code in corpus.languages if code in tokens.languages] if tokens else []
+    pieces_total = sum(entry.tokens for entry in every)
+    rows.append(
+        [
+            words("all"),
+            words(plural(len(corpus.languages), "language")),
+            words(""),
+            *_size_cells(corpus.totals),
+            number(pieces_total if every else None, "no token index"),
+            _unknown_cell(sum(entry.unknown for entry in every), pieces_total)
+            if every
+            else Cell(NOTHING, note="no token index"),
+        ]
+    )
+    return Table(
+        "corpus",
+        "The corpus after cleaning, by language",
+        [
+            *LANGUAGE_COLUMNS,
+            Column("Text", unit="bytes"),
+            Column("Samples"),
+            Column("Articles"),
+            Column("Tokens"),
+            Column("Pieces"),
+            Column("Unknown pieces", unit="share"),
+        ],
+        rows,
+        [
+            "A sample is a clean paragraph; text is its size in UTF-8.",
+            f"Tokens are counted by: {corpus.token_counter}. Pieces are those of this run's tokenizer, held-out "
+            "samples included; an unknown piece stands for text that the tokenizer cannot spell.",
+        ],
+        total=True,
+    )
+
+
+def _size_cells(counts: CorpusCounts) -> list[Cell]:
+    return [Cell(size(counts.bytes), counts.bytes), number(counts.samples), number(counts.pages), number(counts.tokens)]
+
+
+def _unknown_cell(unknown: int, tokens: int) -> Cell:
+    if not tokens:
+        return Cell(NOTHING, note="no pieces")
+    return Cell(percent(unknown / tokens), unknown / tokens)
+
+
+def rules_table(corpus: Corpus) -> Table:
+    """What every cleaning rule did in every language."""
+    extra = [
+        (key, key.replace("_", " ") + ": dropped", "dropped")
+        for key in corpus.totals.rules
+        if key not in {r[0] for r in RULES}
+    ]
+    rules = [rule for rule in (*RULES, *extra) if rule[0] in corpus.totals.rules]
+
+    def cells(counts: CorpusCounts) -> list[Cell]:
+        found = [number(counts.paragraphs)]
+        for key, _, effect in rules:
+            rule = counts.rules.get(key)
+            found.append(number(getattr(rule, effect) if rule else None))
+        kept = counts.samples / counts.paragraphs if counts.paragraphs else None
+        return [
+            *found,
+            number(counts.samples),
+            Cell(percent(kept, 1), kept) if kept is not None else Cell(NOTHING, note="no paragraphs"),
+        ]
+
+    ordered = sorted(corpus.languages.items(), key=lambda item: -item[1].bytes)
+    rows = [[words(code), words(language(code).name), *cells(counts)] for code, counts in ordered]
+    rows.append([words("all"), words(plural(len(ordered), "language")), *cells(corpus.totals)])
+    columns = [Column("Code", False), Column("Language", False), Column("Paragraphs read")]
+    columns += [Column(heading) for _, heading, _ in rules]
+    columns += [Column("Samples kept"), Column("Kept", unit="share")]
+    return Table(
+        "cleaning",
+        "What the cleaning rules did",
+        columns,
+        rows,
+        ["The rules act in this order; a paragraph that one of them drops is not seen by the next."],
+        total=True,
+    )
+
+
+def models_table(run: Run) -> Table:
+    """Table 1 of the paper, for the models of this run."""
+    rows = []
+    for role, training in run.trainings.items():
+        summary = training.summary
+        if summary is None:
+            continue
+        shape = summary.architecture
+        rows.append(
+            [
+                words(role),
+                number(shape.layers),
+                number(shape.hidden),
+                number(shape.heads),
+                number(shape.feed_forward),
+                number(summary.vocabulary_size),
+                Cell(millions(summary.parameters), summary.parameters),
+                Cell(f"{decimal(summary.megabytes, 1)} MB", summary.megabytes),
+                number(summary.steps),
+                number(summary.tokens),
+                Cell(duration(summary.seconds), summary.seconds),
+            ]
+        )
+    headings = ("Layers", "Hidden", "Heads", "Feed-forward", "Vocabulary", "Parameters")
+    columns = [Column("Model", False), *(Column(heading) for heading in headings), Column("Size", unit="MB")]
+    columns += [Column("Steps"), Column("Pieces seen"), Column("Training time", unit="seconds")]
+    return Table("models", "The models", columns, rows, ["Size is that of the weights in 32-bit floating point."])
+
+
+def expected_shares(run: Run, role: str) -> dict[str, float]:
+    """The mixture the recipe asks for, p(language) proportional to samples ** alpha; empty where that is unknown."""
+    if run.tokens is None or run.recipe is None or role not in run.trainings:
+        return {}
+    settings = run.recipe.pretrain if role == "student" else run.recipe.teacher.train
+    if settings is None:
+        return {}
+    weights = {
+        code: entry.train.samples**settings.alpha for code, entry in run.tokens.languages.items() if entry.train.samples
+    }
+    total = sum(weights.values())
+    return {code: weight / total for code, weight in weights.items()}
+
+
+def languages_table(run: Run) -> Table | None:
+    """Per language: how much of the training it had, and how well it is predicted."""
+    roles = [role for role in run.trainings if run.trainings[role].last_held_out or run.trainings[role].shares]
+    if not roles:
+        return None
+    columns = [Column("Code", False), Column("Language", False)]
+    values: list[dict[str, Cell]] = []
+    codes: dict[str, None] = {}
+    for role in roles:
+        training, expected = run.trainings[role], expected_shares(run, role)
+        evaluation = training.last_held_out
+        for heading, found, show, unit in (
+            (f"Mixture, {role}", expected, percent, "share"),
+            (f"Drawn, {role}", training.shares, percent, "share"),
+            (
+                f"Held-out loss, {role}",
+                evaluation.languages if evaluation else {},
+                lambda loss: decimal(loss, 3),
+                "nats",
+            ),
+        ):
+            if found:
+                columns.append(Column(heading, unit=unit))
+                values.append({code: Cell(show(value), value) for code, value in found.items()})
+                codes |= dict.fromkeys(found)
+    empty = Cell(NOTHING, note="not in the log")
+    rows = [
+        [words(code), words(language(code).name), *(found.get(code, empty) for found in values)]
+        for code in sorted(codes)
+    ]
+    return Table(
+        "languages",
+        "The languages in training",
+        columns,
+        rows,
+        [
+            "Mixture: the share of the samples that the recipe asks for; drawn: the share that training took.",
+            "Held-out loss: cross-entropy in nats per masked piece on samples that were not trained on, without label "
+            "smoothing. Languages differ in how many pieces a word takes, so their losses are not on one scale.",
+        ],
+    )

@@ -1,0 +1,205 @@
+"""The run in plain sentences: what was trained on what, how long, how good, and what cannot be concluded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unibert.benchmark.scores import Board, Gain, Row
+from unibert.languages import language
+from unibert.report.collect import Run, Training
+from unibert.report.wording import count, decimal, duration, listing, millions, plural, signed, size
+
+ADVERSARIES = {
+    "none": "no language adversary",
+    "loss-reversal": "equation 5 read literally, with the sign of the adversary's loss reversed for everyone",
+    "gradient-reversal": "a language discriminator whose gradient is reversed",
+    "confusion": "a language discriminator whose answers the model pulls towards uniform",
+}
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number for the top of the page."""
+
+    label: str
+    value: str
+    hint: str = ""
+
+
+def key_numbers(run: Run, boards: Sequence[Board]) -> list[KeyNumber]:
+    """At most six numbers that tell the run's size and quality."""
+    found = []
+    training = run.trainings.get("student") or run.trainings.get("teacher")
+    if training and training.summary:
+        summary = training.summary
+        found.append(
+            KeyNumber(
+                "Parameters", millions(summary.parameters), f"{decimal(summary.megabytes, 1)} MB, {training.role}"
+            )
+        )
+    if run.corpus:
+        found.append(KeyNumber("Languages", str(len(run.corpus.languages)), f"{size(run.corpus.totals.bytes)} of text"))
+    if training and training.summary:
+        summary = training.summary
+        found.append(KeyNumber("Training", duration(summary.seconds), plural(summary.steps, "step")))
+        found.append(KeyNumber("Pieces seen", _round(summary.tokens), f"{training.role}, not counting padding"))
+    if training and (evaluation := training.last_held_out):
+        found.append(KeyNumber("Held-out loss", decimal(evaluation.mlm), "nats per masked piece"))
+    best = [entry for board in boards if (entry := _best(board))]
+    if best:
+        row, mean, board = best[0]
+        found.append(KeyNumber(f"{board.task.upper()} F1, best average", decimal(mean), f"{row.model}, {row.label}"))
+    return found
+
+
+def _round(value: int) -> str:
+    for unit, length in (("B", 1e9), ("M", 1e6)):
+        if value >= length:
+            return f"{value / length:.2f} {unit}"
+    return count(value)
+
+
+def _best(board: Board) -> tuple[Row, float, Board] | None:
+    found = [
+        (average.value, position)
+        for position, row in enumerate(board.rows)
+        if (average := row.average(board.languages))
+    ]
+    if not found:
+        return None
+    mean, position = max(found, key=lambda item: (item[0], -item[1]))
+    return board.rows[position], mean, board
+
+
+def opening(run: Run, boards: Sequence[Board], gains: Sequence[Sequence[Gain]]) -> list[str]:
+    """The paragraphs under the title."""
+    paragraphs = [_corpus(run)]
+    paragraphs += [_model(run, training) for training in run.trainings.values()]
+    paragraphs += [_board(board, found) for board, found in zip(boards, gains, strict=True)]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def _corpus(run: Run) -> str:
+    corpus = run.corpus
+    if corpus is None:
+        return ""
+    largest, smallest = (
+        choose(corpus.languages, key=lambda code: corpus.languages[code].bytes) for choose in (max, min)
+    )
+    sentence = (
+        f"The corpus holds {size(corpus.totals.bytes)} of clean text in {plural(len(corpus.languages), 'language')}: "
+        f"{plural(corpus.totals.samples, 'sample')}"
+    )
+    if corpus.totals.pages:
+        sentence += f" from {plural(corpus.totals.pages, 'article')}"
+    if largest != smallest:
+        sentence += (
+            f". The largest language is {language(largest).name} ({size(corpus.languages[largest].bytes)}), "
+            f"the smallest {language(smallest).name} ({size(corpus.languages[smallest].bytes)})"
+        )
+    return sentence + "."
+
+
+def _model(run: Run, training: Training) -> str:
+    summary = training.summary
+    if summary is None:
+        reached = f", which has reached step {count(training.steps[-1].step)}," if training.steps else ""
+        return (
+            f"The training of the {training.role}{reached} is not finished: its summary is not there or cannot be read."
+        )
+    shape = summary.architecture
+    text = (
+        f"The {training.role} has {plural(shape.layers, 'layer')} of width {count(shape.hidden)} and "
+        f"{millions(summary.parameters)} parameters. It was trained from scratch in {duration(summary.seconds)}: "
+        f"{plural(summary.steps, 'step')} and {count(summary.tokens)} pieces in "
+        f"{plural(len(summary.languages), 'language')}, one run with seed {summary.seed}"
+    )
+    parts = _objective(run, training)
+    text += f", with {parts}." if parts else "."
+    evaluation = training.last_held_out
+    if evaluation is None:
+        return text
+    blind = decimal(math.log(max(1, summary.vocabulary_size)))
+    guess = f" (guessing blindly among {count(summary.vocabulary_size)} pieces costs {blind})"
+    text += f" Its held-out loss is {decimal(evaluation.mlm)} nats per masked piece{guess}"
+    finite = {code: loss for code, loss in evaluation.languages.items() if math.isfinite(loss)}
+    if len(finite) > 1:
+        low, high = min(finite, key=finite.__getitem__), max(finite, key=finite.__getitem__)
+        text += (
+            f", from {decimal(finite[low])} in {language(low).name} to {decimal(finite[high])} in {language(high).name}"
+        )
+    return text + "."
+
+
+def _objective(run: Run, training: Training) -> str:
+    """The parts of equation 5 that were at work, from the summary."""
+    assert training.summary is not None
+    objective = training.summary.objective
+    adversary, distillation = objective.get("adversary") or {}, objective.get("distillation") or {}
+    parts = []
+    if distillation.get("weight"):
+        model = run.recipe.teacher.model if run.recipe else None
+        source = model or ("this run's teacher" if "teacher" in run.trainings else "a teacher")
+        parts.append(f"distillation from {source} (weight {distillation['weight']:g})")
+    mode = adversary.get("mode")
+    if mode and mode != "none" and adversary.get("weight"):
+        parts.append(f"{ADVERSARIES.get(mode, mode)} (weight {adversary['weight']:g})")
+    return listing(parts) if parts else ""
+
+
+def _board(board: Board, gains: Sequence[Gain]) -> str:
+    best = _best(board)
+    models = len({row.model for row in board.rows})
+    text = (
+        f"{board.title} was measured in {plural(len(board.languages), 'language')} with {plural(models, 'model')} and "
+        f"{plural(len(board.seeds), 'seed')}. "
+    )
+    if best is None:
+        text += "No model has a score in every language, so there are no averages to compare."
+    else:
+        row, mean, _ = best
+        text += f"The highest average F1 is {decimal(mean)} ({row.model}, {row.label})."
+    for gain in gains[:4]:
+        text += (
+            f" {_sentence_start(gain.model)}: training on all languages together changes the average by "
+            f"{signed(gain.percent)} % ({gain.verdict})."
+        )
+    return text
+
+
+def _sentence_start(model: str) -> str:
+    return f"{model[0].upper()}{model[1:]}" if model in ("student", "teacher") else model
+
+
+def cautions(run: Run, board: Board) -> list[str]:
+    """What the benchmark's numbers cannot tell, given how they were made."""
+    found = []
+    seeds = board.fewest_seeds
+    if seeds == 1:
+        found.append(
+            "At least one score comes from a single seed. Another seed moves F1, often by more than models differ, so "
+            "no difference that rests on such a score can be claimed."
+        )
+    elif seeds < 5:
+        found.append(
+            f"With {seeds} seeds an interval is wide and itself uncertain. Where intervals overlap, do not rank; where "
+            "they do not, treat the difference as a hint to be checked with more seeds."
+        )
+    else:
+        found.append("Where the intervals of two rows overlap much, do not rank them.")
+    tested = {code: files.get("test") for result in board.results for code, files in result.data.items()}
+    sets = {code: test["sentences"] for code, test in tested.items() if test and "sentences" in test}
+    if sets:
+        shown = [f"{code} {count(number)}" for code, number in sorted(sets.items())][:12]
+        more = f" and {len(sets) - 12} more" if len(sets) > 12 else ""
+        found.append(
+            f"Test sentences: {', '.join(shown)}{more}. The intervals do not cover which sentences these happen to be."
+        )
+    if any(role in {row.model for row in board.rows} for role in run.trainings):
+        found.append(
+            "Every model that was pre-trained in this run was trained once, with one seed: what another would give "
+            "is unknown."
+        )
+    return found

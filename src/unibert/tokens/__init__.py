@@ -1,0 +1,1 @@
+"""The corpus as token ids, and the batches drawn from them: store, language mixture, masking."""

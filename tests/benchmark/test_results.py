@@ -1,0 +1,237 @@
+"""Reading results, good and damaged, and the arithmetic over them."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unibert.benchmark.results import format_table, load_results, write_plan
+from unibert.benchmark.scores import boards, gains, mean_over_seeds
+
+
+def make(model="student", setting="each", languages=("es",), seed=1, f1=50.0, **changes):
+    scores = {
+        language: {"f1": value, "precision": value, "recall": value, "support": 9, "types": {}}
+        for language, value in (f1 if isinstance(f1, dict) else dict.fromkeys(languages, f1)).items()
+    }
+    entry = {"file": "f", "sha256": "0" * 64, "sentences": 1, "tokens": 2}
+    tree = {
+        "schema": 1,
+        "address": f"{model}-{setting}-{'-'.join(languages)}-{seed}",
+        "task": "ner",
+        "benchmark": "ner",
+        "model": model,
+        "model_fingerprint": model,
+        "parameters": 1000 if model == "student" else 5000,
+        "setting": setting,
+        "languages": list(languages),
+        "seed": seed,
+        "settings": {"epochs": 1},
+        "data": {language: {"train": entry, "dev": None, "test": entry} for language in languages},
+        "scores": scores,
+        "dev_scores": [],
+        "best_epoch": 1,
+        "seconds": 1.0,
+        "provenance": {"finished": "2025-01-01T00:00:00Z"},
+    }
+    return {**tree, **changes}
+
+
+def save(folder, *trees):
+    folder.mkdir(parents=True, exist_ok=True)
+    for tree in trees:
+        (folder / f"{tree['address']}.json").write_text(json.dumps(tree))
+    return folder
+
+
+def test_an_empty_and_a_missing_folder(tmp_path):
+    assert load_results(tmp_path) == ([], [])
+    assert load_results(tmp_path / "nothing") == ([], [])
+    assert format_table([]) == "no results"
+
+
+def changed(path, value):
+    tree = make(seed=2)
+    node = tree
+    for key in path[:-1]:
+        node = node[key]
+    if value is None:
+        del node[path[-1]]
+    else:
+        node[path[-1]] = value
+    return json.dumps(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "not valid JSON"),
+        (json.dumps(make(seed=2))[:200], "not valid JSON"),
+        ("[1, 2]", "schema None, not 1"),
+        (changed(["schema"], 0), "schema 0, not 1"),
+        (changed(["schema"], None), "schema None, not 1"),
+        (changed(["scores", "es", "f1"], float("nan")), "scores.es.f1"),
+        (changed(["scores", "es", "recall"], float("inf")), "scores.es.recall"),
+        (changed(["scores", "es", "precision"], 101.0), "scores.es.precision"),
+        (changed(["scores", "es", "support"], None), "scores.es.support"),
+        (changed(["scores"], {}), "scores"),
+        (changed(["setting"], "some"), "setting"),
+        (changed(["address"], "another"), "address another"),
+    ],
+)
+def test_bad_files_are_named_and_do_not_hide_the_others(tmp_path, text, part):
+    good = make()
+    save(tmp_path, good)
+    name = make(seed=2)["address"]
+    (tmp_path / f"{name}.json").write_text(text)
+    results, problems = load_results(tmp_path)
+    assert [result.as_json() for result in results] == [good]
+    assert len(problems) == 1
+    assert f"{name}.json" in problems[0]
+    assert part in problems[0]
+
+
+def test_a_model_trained_again_is_not_mixed_with_its_older_self(tmp_path):
+    old = [make(seed=seed, f1=10.0, address=f"old{seed}", model_fingerprint="old") for seed in (1, 2, 3)]
+    new = make(seed=1, f1=90.0, model_fingerprint="new", provenance={"finished": "2025-02-01T00:00:00Z"})
+    results, problems = load_results(save(tmp_path, *old, new))
+    assert [result.model_fingerprint for result in results] == ["new"]
+    assert len(problems) == 3
+    assert all("other weights, data or settings" in problem for problem in problems)
+
+
+def test_a_language_that_was_added_makes_all_another_run(tmp_path):
+    old = make(setting="all", languages=("es", "nl"), f1=10.0)
+    new = make(setting="all", languages=("de", "es", "nl"), f1=90.0, provenance={"finished": "2025-02-01T00:00:00Z"})
+    results, problems = load_results(save(tmp_path, old, new))
+    assert [result.languages for result in results] == [["de", "es", "nl"]]
+    assert len(problems) == 1
+
+
+def test_a_copied_result_is_used_once(tmp_path):
+    results, problems = load_results(save(tmp_path, make(), make(address="zcopy")))
+    assert len(results) == 1
+    assert "the same run as" in problems[0]
+
+
+def test_a_plan_decides_what_is_read(tmp_path):
+    kept = [make(seed=seed, f1=10.0, model_fingerprint="old") for seed in (1, 2)]
+    later = {"finished": "2025-02-01T00:00:00Z"}
+    newer = [make(seed=seed, address=f"new{seed}", provenance=later) for seed in (1, 2)]
+    dropped = make("teacher")
+    folder = save(tmp_path / "results", *kept, *newer, dropped)
+    (folder / "broken.json").write_text("{")
+    write_plan(tmp_path, [*(tree["address"] for tree in kept), "not-run-yet"])
+    results, problems = load_results(folder)
+    assert [result.as_json() for result in results] == kept
+    assert problems == []
+    write_plan(tmp_path, ["broken", dropped["address"]])
+    results, problems = load_results(folder)
+    assert [result.as_json() for result in results] == [dropped]
+    assert len(problems) == 1 and "broken.json" in problems[0]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"schema": 1, "addr', "[]", '{"schema": 2, "addresses": []}', '{"schema": 1, "addresses": [1]}']
+)
+def test_a_damaged_plan_is_told_and_hides_nothing(tmp_path, text):
+    folder = save(tmp_path / "results", make())
+    (tmp_path / "plan.json").write_text(text)
+    results, problems = load_results(folder)
+    assert len(results) == len(problems) == 1
+    assert "plan.json: not " in problems[0] and "older results may be shown" in problems[0]
+
+
+def test_the_interval_is_students():
+    # Three values: mean 2, standard deviation 1, t(0.975, 2 degrees of freedom) = 4.302653.
+    mean = mean_over_seeds([1.0, 2.0, 3.0])
+    assert (mean.value, mean.seeds) == (2.0, 3)
+    assert mean.margin == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert mean_over_seeds([4.0]).margin is None
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=6), st.floats(-50, 50))
+def test_the_interval_moves_with_the_scores(values, shift):
+    mean, moved = mean_over_seeds(values), mean_over_seeds([value + shift for value in values])
+    assert moved.value == pytest.approx(mean.value + shift, abs=1e-9)
+    assert moved.margin == pytest.approx(mean.margin, abs=1e-9)
+
+
+def grid():
+    trees = []
+    for model, base in (("teacher", 60.0), ("student", 40.0)):
+        for seed in (1, 2):
+            for language, extra in (("es", 0.0), ("nl", 10.0)):
+                trees.append(make(model, "each", (language,), seed, base + extra + seed))
+            joint = {"es": base + 5 + seed, "nl": base + 20 + seed}
+            trees.append(make(model, "all", ("es", "nl"), seed, joint))
+    return trees
+
+
+def test_averages_and_gain(tmp_path):
+    results, problems = load_results(save(tmp_path, *grid()))
+    assert not problems
+    (board,) = boards(results)
+    assert [(row.model, row.setting) for row in board.rows] == [
+        ("student", "each"),
+        ("student", "all"),
+        ("teacher", "each"),
+        ("teacher", "all"),
+    ]
+    each, joint = board.rows[:2]
+    assert each.cell("nl").value == pytest.approx(51.5)
+    assert each.average(board.languages).value == pytest.approx(46.5)
+    assert joint.average(board.languages).value == pytest.approx(54.0)
+    # Seed by seed: 46 -> 53.5 and 47 -> 54.5.
+    gain = gains(board)[0]
+    assert (gain.model, gain.seeds) == ("student", 2)
+    assert gain.percent == pytest.approx(100 * (7.5 / 46 + 7.5 / 47) / 2)
+
+
+def printed(folder, *trees):
+    """The cells of every row of the terminal's table."""
+    lines = format_table(load_results(save(folder, *trees))[0]).splitlines()
+    return [line.replace(" ± ", "±").replace(" %", "%").split() for line in lines[2:]]
+
+
+def test_an_average_needs_every_language(tmp_path):
+    trees = [tree for tree in grid() if (tree["model"], tree["languages"], tree["seed"]) != ("student", ["nl"], 2)]
+    (board,) = boards(load_results(save(tmp_path / "a", *trees))[0])
+    average = board.rows[0].average(board.languages)
+    assert (average.value, average.seeds) == (46.0, 1)
+    trees = [tree for tree in grid() if (tree["model"], tree["languages"]) != ("student", ["nl"])]
+    each, joint = printed(tmp_path / "b", *trees)[:2]
+    assert each[3:] == ["-", "-", "-"]
+    assert joint[5] == "-", "a gain over es alone, beside an average over both"
+
+
+def test_a_score_of_zero_has_no_relative_gain(tmp_path):
+    assert printed(tmp_path, make(f1=0.0), make(setting="all", f1=10.0))[1][-1] == "-"
+
+
+def test_a_language_of_older_weights_gets_a_row_of_its_own(tmp_path):
+    # A folder without a plan: es was repeated with new weights, nl was dropped before that.
+    trees = [make(languages=("nl",), model_fingerprint="old" * 4), make(model_fingerprint="new" * 4)]
+    rows = printed(tmp_path, *trees)
+    assert [row[-2] for row in rows] == ["-", "-"], "an average of two models"
+
+
+def test_the_table(tmp_path):
+    lines = format_table(load_results(save(tmp_path, *grid()))[0]).splitlines()
+    assert lines[0] == "ner: F1 in per cent, mean over 2 seeds, ± half the 95 % interval"
+    assert lines[1].split() == ["model", "setting", "es", "nl", "average", "gain"]
+    assert lines[2].startswith("student  each     41.50 ± 6.4")
+    assert len({len(line) for line in lines[3::2]}) == 1
+    assert lines[3].endswith("%")
+    single = format_table(load_results(save(tmp_path / "one", make()))[0])
+    assert single.splitlines()[0] == "ner: F1 in per cent, mean over 1 seed"
+
+
+def test_results_come_in_a_fixed_order(tmp_path):
+    trees = grid()
+    first = load_results(save(tmp_path / "a", *trees))[0]
+    second = load_results(save(tmp_path / "b", *reversed(copy.deepcopy(trees))))[0]
+    assert first == second

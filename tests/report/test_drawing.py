@@ -1,0 +1,95 @@
+"""Figures of awkward runs: nothing to show, one point, losses that ran off, very long logs."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from unibert.benchmark.scores import Gain
+from unibert.report import dots, figures
+from unibert.report.collect import Training
+from unibert.report.schema import Step
+from unibert.report.theme import COLOURS
+
+
+def training(losses: list[float]) -> Training:
+    steps = [Step(step=step, loss=loss, mlm=loss, learning_rate=1e-4) for step, loss in enumerate(losses, start=1)]
+    return Training("student", None, steps)
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r">([^<>]*)</text>", svg)
+
+
+def test_nothing_to_show_draws_nothing():
+    assert dots.corpus_sizes({"de": 0}) == []
+    assert dots.held_out_losses({"student": {}, "teacher": {"de": float("nan")}}) == []
+    assert dots.language_shares("student", {}, {}) == []
+    assert figures.training_curves(Training("student", None), []) == []
+    assert figures.relative_gains("gain", "NER", []) is None
+
+
+@pytest.mark.parametrize("losses", [[7.0], [7.0, 7.0], [7.0, -1600.0, -1e9], [float("nan"), 3.0, float("inf")]])
+def test_odd_losses_are_drawn(losses):
+    for picture in figures.training_curves(training(losses), ["de"]):
+        assert ElementTree.fromstring(picture.file).findall(".//{http://www.w3.org/2000/svg}path")
+        assert not re.search(r"\bnan\b|\binf\b", picture.inline)
+
+
+def test_long_log_stays_small_and_keeps_its_peak():
+    losses = [5.0 + (step % 7) / 10 for step in range(30_000)]
+    losses[12_345] = 99.0
+    (picture,) = [found for found in figures.training_curves(training(losses), []) if found.name == "student-loss"]
+    assert len(picture.inline) < 100_000
+    assert any(text.replace(",", "").isdigit() and int(text.replace(",", "")) >= 80 for text in texts(picture.inline))
+
+
+@pytest.mark.parametrize("number", [1, 12, 40, 41, 107, 300])
+def test_every_language_has_its_row_once(number):
+    codes = [f"x{chr(97 + position // 26)}{chr(97 + position % 26)}" for position in range(number)]
+    pictures = dots.corpus_sizes({code: 10 ** (position % 9) for position, code in enumerate(codes)})
+    shown = [text for picture in pictures for text in texts(picture.inline) if text in codes]
+    assert sorted(shown) == sorted(codes)
+    assert len({re.search('viewBox="([^"]+)"', picture.inline)[1] for picture in pictures}) == 1
+
+
+def test_sizes_fall_from_the_top():
+    (picture,) = dots.corpus_sizes({"de": 5_000, "fr": 900, "sw": 2_000_000})
+    labels = [text for text in texts(picture.inline) if "(" in text]
+    assert labels == ["Swahili (sw)", "German (de)", "French (fr)"]
+
+
+def test_colours_follow_the_theme_and_ids_do_not_collide():
+    gain = Gain("a_$b$ <model>", 60.0, 61.0, 1.67, -2.0, 5.3, 3, ["de"])
+    first = figures.relative_gains("one", "NER", [gain])
+    second = figures.relative_gains("two", "NER", [gain])
+    assert first and second
+    assert not set(re.findall(r'\bid="([^"]+)"', first.inline)) & set(re.findall(r'\bid="([^"]+)"', second.inline))
+    for references in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', first.inline):
+        assert f'id="{"".join(references)}"' in first.inline
+    bare = re.sub(r"var\(--[\w-]+, #[0-9a-f]{6}\)", "", first.inline)
+    assert not re.search(r"(?:fill|stroke): #[0-9a-f]{6}", bare), "a colour that does not follow the theme"
+    assert "a_$b$ &lt;model&gt;" in first.inline
+    assert all(f"--{name}:{dark}" in first.file for name, (_, dark) in COLOURS.items())
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colours as WCAG 2 defines it."""
+    high, low = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "least"), [("figure-ink", 4.5), ("figure-soft", 4.5), *((f"series-{n}", 3.0) for n in (1, 2, 3))]
+)
+def test_figures_can_be_read_in_both_themes(name, least, theme):
+    assert contrast(COLOURS[name][theme], COLOURS["figure-paper"][theme]) >= least

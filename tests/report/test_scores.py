@@ -1,0 +1,141 @@
+"""Means, margins and gains against an independent calculation and against the paper's printed tables."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from unibert.benchmark.results import format_table
+from unibert.benchmark.schema import Result
+from unibert.benchmark.scores import gains
+from unibert.report.score_tables import gain_table, score_table
+from unibert.report.scores import boards
+
+
+def result(model: str, setting: str, languages: list[str], seed: int, scores: dict[str, float], **more) -> Result:
+    measured = {code: {"f1": f1, "precision": f1, "recall": f1, "support": 7} for code, f1 in scores.items()}
+    address = f"{model}-{setting}-{'+'.join(languages)}-{seed}-{more}"
+    base = {"schema": 1, "address": address, "task": "ner", "benchmark": "ner", "model": model, "setting": setting}
+    base |= {"model_fingerprint": "ff", "parameters": 7, "settings": {}, "data": {}, "dev_scores": [], "best_epoch": 1}
+    base |= {"seconds": 1.0, "provenance": {}}
+    return Result.model_validate({**base, "languages": languages, "seed": seed, "scores": measured, **more})
+
+
+# Table 2 of the paper (NER, F1 in en, es, nl): each and all.
+PRINTED = {
+    "Distil-mBERT-base": ([89.26, 86.50, 87.02], [90.02, 87.11, 88.94]),
+}
+
+
+def test_gain_is_the_ratio_of_averages():
+    found = []
+    for model, (each, joint) in PRINTED.items():
+        codes = ["en", "es", "nl"]
+        found += [result(model, "each", [code], 1, {code: f1}) for code, f1 in zip(codes, each, strict=True)]
+        found.append(result(model, "all", codes, 1, dict(zip(codes, joint, strict=True))))
+    (board,) = boards(found, [])
+    (gain,) = gains(board)
+    each, joint = PRINTED["Distil-mBERT-base"]
+    assert gain.percent == pytest.approx((sum(joint) / 3 - sum(each) / 3) / (sum(each) / 3) * 100)
+    assert gain.low is None and "nothing can be concluded" in gain.verdict
+
+
+@pytest.mark.parametrize(
+    ("joint", "verdict"),
+    [
+        ([62.0, 62.2, 62.1], "a gain over these seeds"),
+        ([58.0, 58.2, 58.1], "a loss over these seeds"),
+        ([55.0, 60.3, 66.0], "cannot be told from no difference"),
+    ],
+)
+def test_verdict_follows_the_interval(joint, verdict):
+    each = [60.0, 60.1, 60.2]
+    found = [result("m", "each", ["es"], seed, {"es": f1}) for seed, f1 in enumerate(each)]
+    found += [result("m", "all", ["es"], seed, {"es": f1}) for seed, f1 in enumerate(joint)]
+    (gain,) = gains(boards(found, [])[0])
+    single = [100 * (after - before) / before for before, after in zip(each, joint, strict=True)]
+    mean = sum(single) / 3
+    spread = math.sqrt(sum((value - mean) ** 2 for value in single) / 2)
+    half = 4.302653 * spread / 3**0.5  # Student's t for two degrees of freedom
+    assert (gain.low, gain.high) == pytest.approx((mean - half, mean + half))
+    assert gain.verdict == verdict
+
+
+def test_average_is_withheld_where_a_language_is_missing():
+    found = [result("m", "each", ["es"], 1, {"es": 60.0}), result("n", "each", ["es"], 1, {"es": 50.0})]
+    found.append(result("n", "each", ["nl"], 1, {"nl": 70.0}))
+    (board,) = boards(found, [])
+    averages = {row.model: row.average(board.languages) for row in board.rows}
+    assert averages["m"] is None
+    assert averages["n"] is not None and averages["n"].value == 60.0
+
+
+def test_average_takes_only_seeds_with_every_language():
+    found = [result("m", "each", ["es"], seed, {"es": 60.0 + seed}) for seed in (1, 2, 3)]
+    found += [result("m", "each", ["nl"], seed, {"nl": 70.0 - seed}) for seed in (1, 2)]
+    (board,) = boards(found, [])
+    average = board.rows[0].average(board.languages)
+    assert average is not None and average.seeds == 2
+    assert (average.value, average.margin) == pytest.approx((65.0, 0.0))
+
+
+def test_page_and_terminal_agree():
+    found = []
+    for model, base in (("m", 60.0), ("n", 48.5)):
+        for seed in (1, 2, 4):
+            each = {"es": base + seed**1.5, "nl": base - seed / 3}
+            found += [result(model, "each", [code], seed, {code: f1}) for code, f1 in each.items()]
+            found.append(result(model, "all", ["es", "nl"], seed, {"es": base + 3.3, "nl": base + seed}))
+    (board,) = boards(found, [])
+    printed = [line.replace(" ± ", "±").replace(" %", "").split() for line in format_table(found).splitlines()[2:]]
+    shown = score_table(board).rows
+    assert [line[:2] for line in printed] == [[row[0].text, row[1].text] for row in shown]
+    for line, row in zip(printed, shown, strict=True):
+        for cell, text in zip(row[2:5], line[2:5], strict=True):
+            value, margin = text.split("±")
+            assert value == cell.text
+            assert float(margin) == pytest.approx(float(cell.small.removeprefix("± ")), abs=0.055)
+    assert [line[5] for line in printed[0::2]] == ["-", "-"]
+    gains_shown = [row[3] for row in gain_table(board, gains(board)).rows]
+    told = [float(line[5].split("±")[0]) for line in printed[1::2]]
+    assert told == pytest.approx([cell.value for cell in gains_shown], abs=0.051)
+
+
+def test_other_languages_of_a_model_trained_on_one_are_not_its_score():
+    found = [result("m", "each", ["es"], 1, {"es": 60.0, "nl": 12.0})]
+    (board,) = boards(found, [])
+    assert board.languages == ["es"]
+
+
+def test_weights_and_settings_that_differ_make_rows_of_their_own():
+    found = [
+        result("m", "all", ["es"], 1, {"es": 60.0}, model_fingerprint="aaaaaaaabbbb", settings={"epochs": 3}),
+        result("m", "all", ["es"], 1, {"es": 70.0}, model_fingerprint="ccccccccdddd", settings={"epochs": 3}),
+        result("m", "all", ["es"], 1, {"es": 80.0}, model_fingerprint="ccccccccdddd", settings={"epochs": 9}),
+    ]
+    gaps = []
+    (board,) = boards(found, gaps)
+    assert sorted(row.label for row in board.rows) == [
+        "all (weights aaaaaaaa; epochs 3)",
+        "all (weights cccccccc; epochs 3)",
+        "all (weights cccccccc; epochs 9)",
+    ]
+    assert gaps == []
+
+
+def test_results_that_are_there_twice_are_told_and_not_averaged():
+    first = result("m", "all", ["es"], 1, {"es": 60.0})
+    second = result("m", "all", ["es"], 1, {"es": 90.0}, seconds=2.0)
+    gaps = []
+    (board,) = boards([first, second], gaps)
+    assert board.rows[0].scores["es"] == {1: 60.0}
+    assert len(gaps) == 1 and "twice" in gaps[0].reason
+
+
+def test_two_versions_of_a_test_set_are_told():
+    data = [{"es": {"test": {"file": "t", "sha256": mark, "sentences": 1, "tokens": 2}}} for mark in ("aa", "bb")]
+    found = [result("m", "all", ["es"], seed, {"es": 60.0}, data=data[seed]) for seed in (0, 1)]
+    gaps = []
+    boards(found, gaps)
+    assert "cannot be compared" in gaps[0].reason

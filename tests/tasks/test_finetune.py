@@ -1,0 +1,217 @@
+"""Fine-tuning: it learns, repeats itself, keeps the best epoch, leaves nothing behind, refuses bad input at once."""
+
+import functools
+import os
+import tempfile
+
+import pytest
+
+from ner_support import read_json, write_conll, write_tiny_bert
+from unibert.errors import DataError
+from unibert.recipe import FineTune
+from unibert.tasks import finetune as module
+from unibert.tasks import ner
+from unibert.tasks.encoder import find_encoder
+from unibert.tasks.finetune import finetune
+
+SETTINGS = FineTune(epochs=3, batch_size=16, learning_rate=1e-2, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_tiny_bert(folder / "model")
+    for name, sentences, seed in [("train", 150, 1), ("dev", 40, 2), ("test", 40, 3), ("other", 50, 4)]:
+        write_conll(folder / name, sentences, seed)
+    return folder
+
+
+def run(world, settings=SETTINGS, seed=1, train="train", dev="dev", test="test", **options):
+    files = [world / name if name else None for name in (train, dev, test)]
+    return finetune("ner", world / "model", *files, settings, seed, **options)
+
+
+@pytest.fixture(scope="module")
+def result(world):
+    return run(world)
+
+
+def test_a_tiny_model_learns_a_trivial_pattern(result):
+    scores = result["scores"]["und"]
+    assert scores["f1"] > 90
+    assert set(scores["types"]) == {"LOC", "PER"}
+    assert result["dev_scores"][0] < 90, "the pattern was there before training"
+    assert result["parameters"] > 1000
+    assert result["data"]["und"]["train"]["sentences"] == 150
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_others(world, result):
+    again = run(world)
+    for key in ("scores", "dev_scores", "best_epoch"):
+        assert again[key] == result[key]
+    assert run(world, seed=2)["dev_scores"] != result["dev_scores"]
+
+
+def test_precision_may_change_within_a_process(world, result):
+    half = run(world, SETTINGS.model_copy(update={"precision": "bfloat16"}))
+    assert half["precision"] == "bfloat16"
+    assert half["scores"]["und"]["f1"] > 85
+    assert run(world)["scores"] == result["scores"]
+
+
+def test_the_tested_weights_are_those_of_the_best_epoch(world):
+    found = run(world, dev="test")
+    assert found["scores"]["und"]["f1"] == max(found["dev_scores"])
+    assert found["dev_scores"][found["best_epoch"] - 1] == max(found["dev_scores"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [([10.0, 30.0, 20.0], 2), ([10.0, 20.0, 30.0], 3), ([5.0, 5.0], 2), ([9.0, 1.0, 8.0], 1)]
+)
+def test_the_best_epoch_is_restored(scores, best):
+    import torch
+
+    layer = torch.nn.Linear(2, 1)
+    choice = module._Choice()
+    for epoch, score in enumerate(scores, start=1):
+        torch.nn.init.constant_(layer.weight, epoch)
+        choice.consider(layer, score)
+    choice.restore(layer)
+    assert choice.best_epoch == best
+    assert layer.weight.tolist() == [[best, best]]
+
+
+def test_without_dev_the_last_epoch_is_kept_and_without_test_nothing_is_tested(world):
+    found = run(world, SETTINGS.model_copy(update={"epochs": 1}), dev=None, test=None)
+    assert (found["dev_scores"], found["best_epoch"], found["scores"]) == ([], 1, {})
+
+
+def test_learning_rate_rises_and_falls_linearly(world, monkeypatch):
+    import transformers
+
+    rates = []
+
+    class Recording(transformers.Trainer):
+        def training_step(self, *arguments, **options):
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            return super().training_step(*arguments, **options)
+
+    monkeypatch.setattr(transformers, "Trainer", Recording)
+    settings = SETTINGS.model_copy(update={"epochs": 2, "warmup_share": 0.2, "batch_size": 15})
+    run(world, settings, dev=None, test=None)
+    rising = [settings.learning_rate * step / 4 for step in range(4)]
+    falling = [settings.learning_rate * (20 - step) / 16 for step in range(4, 20)]
+    assert rates == pytest.approx(rising + falling)
+
+
+def test_the_bar_counts_every_sample_once(world):
+    steps = []
+    data = {"xx": module.read_splits("xx", world / "other", None, None)}
+    module.fine_tune_ner(find_encoder(world / "model"), data, SETTINGS, 1, steps.append)
+    assert steps == [16, 16, 16, 2] * 3
+    assert sum(steps) == module.samples_of(data, SETTINGS)
+
+
+def test_several_gpus_do_not_multiply_the_batch_size(world, monkeypatch):
+    import transformers
+
+    seen = []
+
+    class TwoGpus(transformers.TrainingArguments):
+        @functools.cached_property
+        def _setup_devices(self):
+            device = super()._setup_devices
+            self._n_gpu = 2  # as the Trainer counts them on a machine with two
+            return device
+
+    class Recording(transformers.Trainer):
+        def training_step(self, model, inputs, *arguments, **options):
+            seen.append((type(model).__name__, len(inputs["input_ids"])))
+            return super().training_step(model, inputs, *arguments, **options)
+
+    monkeypatch.setattr(transformers, "TrainingArguments", TwoGpus)
+    monkeypatch.setattr(transformers, "Trainer", Recording)
+    data = {"xx": module.read_splits("xx", world / "other", None, None)}
+    module.fine_tune_ner(find_encoder(world / "model"), data, SETTINGS.model_copy(update={"epochs": 1}), 1)
+    assert seen == [("BertForTokenClassification", rows) for rows in (16, 16, 16, 2)]
+
+
+def test_nothing_is_left_behind_and_nothing_is_printed(world, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("UNIBERT_QUIET", "1")
+    before = dict(os.environ)
+    run(world, SETTINGS.model_copy(update={"epochs": 1}))
+    assert not list((tmp_path / "scratch").iterdir())
+    assert not list((tmp_path / "here").iterdir())
+    assert capfd.readouterr() == ("", "")
+    added = {name for name in os.environ if name not in before}
+    assert not {name for name in added if "WANDB" in name}
+
+
+def test_the_saved_model_tags_as_the_scores_say(world, tmp_path):
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    output = tmp_path / "tuned"
+    found = run(world, output=output)
+    assert read_json(output / "finetune.json") == found
+    model = AutoModelForTokenClassification.from_pretrained(output)
+    tokenizer = AutoTokenizer.from_pretrained(output)
+    sentences = ner.read_conll(world / "test")
+    tags = ner.predict(model, tokenizer, [sentence.words for sentence in sentences], 64, "float32")
+    assert ner.entity_scores([sentence.tags for sentence in sentences], tags) == found["scores"]["und"]
+    assert run(world, SETTINGS.model_copy(update={"epochs": 1}), output=output)["best_epoch"] == 1  # replaces it
+
+
+def test_several_languages_and_zero_shot(world, tmp_path):
+    train = {"xx": world / "train", "yy": world / "other"}
+    test = {"xx": world / "test", "yy": world / "test", "zz": world / "dev"}
+    found = finetune("ner", world / "model", train, {"yy": world / "dev"}, test, SETTINGS, 1)
+    assert found["languages"] == ["xx", "yy"]
+    assert set(found["scores"]) == {"xx", "yy", "zz"}
+    assert found["scores"]["xx"] == found["scores"]["yy"]
+    # zz is tested on the file that chose the epoch, with that epoch's weights.
+    assert found["dev_scores"][found["best_epoch"] - 1] == found["scores"]["zz"]["f1"]
+
+
+def test_sentences_longer_than_the_models_positions(world, tmp_path):
+    path = tmp_path / "long"
+    path.write_text("mister O\nZaki B-PER\n" * 100 + "\n" + "in O\nQali B-LOC\n\n" * 5)
+    scores = run(world, test=path)["scores"]["und"]
+    assert scores["types"]["PER"]["support"] == 100
+    # 62 pieces between the special tokens, 5 for each `mister Zaki`: the rest counts as missed.
+    assert scores["types"]["PER"]["recall"] <= 13
+
+
+def test_a_type_that_only_the_test_has_is_missed(world, tmp_path):
+    train = write_conll(tmp_path / "people", 60, 5, places=False)
+    scores = run(world, train=train, dev=None)["scores"]["und"]
+    assert scores["types"]["LOC"]["recall"] == 0
+    assert scores["types"]["LOC"]["support"] > 0
+    assert scores["types"]["PER"]["f1"] > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a O\nb O\n", "no entity in it"), ("a O\nb B-Per\n", "none of its entity types .Per.")]
+)
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_useless_files_are_refused_before_training(world, tmp_path, monkeypatch, split, text, message):
+    path = tmp_path / "file"
+    path.write_text(text)
+    monkeypatch.setattr(module, "fine_tune_ner", lambda *_: pytest.fail("training began"))
+    with pytest.raises(DataError, match=message):
+        run(world, **{split: path})
+
+
+def test_other_refusals(world, tmp_path):
+    with pytest.raises(DataError, match="no such task"):
+        finetune("chess", world / "model", world / "train", None, None, SETTINGS, 1)
+    with pytest.raises(DataError, match="no training file"):
+        finetune("ner", world / "model", {}, None, world / "test", SETTINGS, 1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="exists and is no fine-tuned model"):
+        run(world, output=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()

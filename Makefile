@@ -18,7 +18,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,tasks,report,tensorboard]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

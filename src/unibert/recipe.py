@@ -44,23 +44,87 @@ class Rules(Settings):
     """The bound of rule 5."""
 
 
+class LanguageIdentification(Settings):
+    """Drop paragraphs that are in another language, by a fastText model (through datatrove); off without a model."""
+
+    model: str | None = None
+    """`ft176` or `glotlid` (downloaded once), or a fastText `.bin` file; its labels are language codes."""
+    min_score: Share = 0.5
+    """A paragraph is dropped when another language than its own is found with at least this probability."""
+    min_characters: NonNegativeInt = 40
+    """Shorter paragraphs are kept: there is too little in them to tell."""
+
+
+class Deduplication(Settings):
+    """Drop repeated paragraphs within each language (by datatrove's blocks); off by default, as in the paper."""
+
+    exact: bool = False
+    """Drop every paragraph whose text stood before in the same language."""
+    minhash: bool = False
+    """Drop paragraphs that are nearly the same as one before, by MinHash over n-grams of words."""
+    ngram: PositiveInt = 5
+    """Words in an n-gram."""
+    buckets: PositiveInt = 14
+    """Bands of the signature: two paragraphs that agree in one whole band are taken for the same."""
+    hashes_per_bucket: PositiveInt = 8
+    """Hashes in a band. 14 bands of 8 find pairs of similarity 0.75 with probability 0.77, of 0.85 with 0.99."""
+
+
+class Executor(Settings):
+    """Where the files are read: on this machine, on a Ray cluster, or as a Slurm array. Does not change the result."""
+
+    kind: Literal["local", "ray", "slurm"] = "local"
+    """All three are datatrove's. The folders must be shared by all machines for `ray` and `slurm`."""
+    memory_gb: PositiveFloat = 2.0
+    """Memory that a task asks for, in GB (`ray`, `slurm`)."""
+    address: str | None = None
+    """Of the Ray cluster, such as `auto` or `ray://host:10001`; a cluster on this machine is started when unset."""
+    partition: str | None = None
+    """Slurm's partition; needed for `slurm`."""
+    time: str = "24:00:00"
+    """Slurm's time limit for a task."""
+    setup: str = ""
+    """Shell command that a Slurm task runs first, such as `source /shared/venv/bin/activate`."""
+    sbatch: dict[str, str] = {}
+    """More options for `sbatch`, such as `{account = "nlp"}`."""
+
+    @model_validator(mode="after")
+    def _slurm_needs_a_partition(self) -> Self:
+        if self.kind == "slurm" and not self.partition:
+            raise ValueError("kind 'slurm' needs a partition: set corpus.executor.partition")
+        return self
+
+
 class Corpus(Settings):
-    """Wikipedia dumps (and plain text) in; one Parquet file of clean paragraphs per language out."""
+    """Wikipedia dumps and other text in; one Parquet file of clean paragraphs per language out."""
 
     dumps: list[str] = []
-    """`XXwiki-...pages-articles...xml[.bz2|.gz]` files, folders of them, or globs; the language is XX."""
+    """`XXwiki-...pages-articles...xml[.bz2|.gz|.zst]` files, folders of them, or globs; the language is XX."""
     text: list[str] = []
-    """Plain text, one sentence or paragraph a line, `XX.txt[.gz]`: files, folders or globs; the same rules apply."""
+    """Text of other kinds, to which the same rules apply: files, folders or globs. `XX.txt` has one sentence or
+    paragraph a line, `XX.jsonl` one JSON object a line, `XX.parquet` one row; XX may be the folder's name instead, as
+    in `20231101.XX/train-00000-of-00001.parquet`. `.gz`, `.bz2` and `.zst` are decompressed."""
+    hub: list[str] = []
+    """Parquet data sets of the Hugging Face hub, as `NAME:CONFIGURATION`, such as `wikimedia/wikipedia:20231101.de`."""
+    text_column: str = "text"
+    """Field of JSON lines and column of Parquet that holds the text; each of its lines is a paragraph."""
     languages: Annotated[list[LanguageCode], Field(min_length=1)] | None = None
     """Keep only these languages; all that are found when unset."""
     rules: Rules = Rules()
     tokenizer: str | None = None
     """Counts the tokens of rule 5: a `vocab.txt`, a tokenizer file or folder, or a Hugging Face name. When unset, words
     and punctuation marks are counted instead, of which every WordPiece tokenizer makes at least as many tokens."""
+    identify: LanguageIdentification = LanguageIdentification()
+    deduplicate: Deduplication = Deduplication()
     strict: bool = False
     """Exit with an error after a damaged dump, instead of keeping what was read and reporting the damage."""
+    slice_mb: PositiveInt = 64
+    """Multistream and plain XML files are read in slices of about this many MB (of 1,000,000 bytes, as they lie on the
+    disk), side by side. Does not change the samples."""
+    executor: Executor = Executor()
     workers: PositiveInt | None = None
-    """Processes that read dumps side by side; one per usable core when unset. Does not change the result."""
+    """Tasks side by side; one per usable core (`local`) or as many as there is room for when unset. Does not change
+    the result."""
 
 
 class Tokens(Settings):

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "unibert"
 # From top to bottom; a module may import from its own line and from those above it.
 FLOORS = [
     ["errors"],
-    ["files", "progress", "stopping"],
+    ["files", "processes", "progress", "stopping"],
     ["languages", "recipe", "runs", "tokenizer_files"],
     ["recipe_file"],
     ["corpus"],

@@ -140,7 +140,7 @@ class Tokens(Settings):
     held_out_samples: PositiveInt = 100
     """At most this many held-out samples per language."""
     workers: PositiveInt | None = None
-    """Threads of the `tokenizers` library; one per usable core when unset. Does not change the result."""
+    """Processes that tokenise side by side; one per usable core when unset. Does not change the result."""
 
 
 class Architecture(Settings):

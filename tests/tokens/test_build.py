@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import unibert.tokens.build as build
+import unibert.tokens.encode as encode
 from unibert.errors import DataError, RunMismatch
 from unibert.recipe import Tokens
 from unibert.tokenizer_files import wordpiece_tokenizer
@@ -124,7 +126,7 @@ def test_index_and_tokenizer_belong_together(corpus):
 
 def test_two_builds_are_the_same_byte_for_byte(corpus, monkeypatch):
     run(corpus, "one")
-    monkeypatch.setattr(build, "_ROWS", 7)  # nor does the size of the pieces matter
+    monkeypatch.setattr(encode, "_ROWS", 7)  # nor does the size of the pieces matter
     run(corpus, "two")
     for part in ("tokens", "tokenizer"):
         assert contents(corpus.parent / "one" / part) == contents(corpus.parent / "two" / part)
@@ -132,12 +134,46 @@ def test_two_builds_are_the_same_byte_for_byte(corpus, monkeypatch):
     assert contents(corpus.parent / "one" / "tokens") != contents(corpus.parent / "three" / "tokens")
 
 
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_change_nothing(corpus, monkeypatch, workers):
+    run(corpus, "one", workers=1)
+    monkeypatch.setattr(encode, "_SMALL", 0)
+    run(corpus, "more", workers=workers)
+    assert contents(corpus.parent / "one" / "tokens") == contents(corpus.parent / "more" / "tokens")
+
+
+def kill_this_process(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_told_and_what_is_finished_is_kept(corpus, monkeypatch):
+    monkeypatch.setattr(encode, "_SMALL", 0)
+    monkeypatch.setattr(build, "encode", kill_this_process)
+    with pytest.raises(DataError, match="ended unexpectedly") as caught:
+        run(corpus, workers=2)
+    assert "tokens.workers" in caught.value.fix
+    monkeypatch.undo()
+    assert run(corpus)["built"] == ["de", "en", "sw"]
+
+
+def test_damage_that_a_process_finds_is_told(corpus, monkeypatch):
+    run(corpus, "before")
+    monkeypatch.setattr(encode, "_SMALL", 0)
+    path = corpus / "en.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[40:400] = bytes(360)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"en\.parquet: damaged") as caught:
+        run(corpus, workers=2, tokenizer=str(corpus.parent / "before" / "tokenizer"))
+    assert "corpus build" in caught.value.fix
+
+
 def test_a_finished_build_is_not_repeated(corpus, monkeypatch):
     first = run(corpus)
     before = contents(corpus.parent / "run" / "tokens")
     monkeypatch.setattr(build, "_build_language", None)
     monkeypatch.setattr(build, "train_tokenizer", None)
-    second = run(corpus, workers=1)  # the number of threads is not part of the run
+    second = run(corpus, workers=1)  # the number of processes is not part of the run
     assert (second["built"], second["reused"]) == ([], ["de", "en", "sw"])
     assert second["languages"] == first["languages"]
     assert contents(corpus.parent / "run" / "tokens") == before

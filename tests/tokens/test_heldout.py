@@ -34,7 +34,7 @@ def test_what_is_held_out(rows, share, most):
     order = sorted(set(pages))
     assert len(chosen.texts) <= most
     if len(order) < 2:
-        assert not chosen.pages and not chosen.texts
+        assert not chosen.pages and not chosen.texts and not chosen.rows
         return
     assert order[0] in chosen.pages and order[-1] not in chosen.pages
     assert chosen.texts
@@ -47,6 +47,7 @@ def test_what_is_held_out(rows, share, most):
         expected.append(page)
         total += sizes[page]
     assert chosen.pages == set(expected)
+    assert chosen.rows == [number for number, page in enumerate(pages) if page in chosen.pages]
     assert chosen.texts == [row[2] for row, page in zip(rows, pages, strict=True) if page in chosen.pages][:most]
 
 

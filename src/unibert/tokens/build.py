@@ -6,13 +6,10 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -22,13 +19,25 @@ from unibert.files import fingerprint, read_json, sha256_of_file, write_json
 from unibert.progress import progress_bar
 from unibert.recipe import Tokens
 from unibert.tokenizer_files import load_tokenizer_file
-from unibert.tokens.heldout import HeldOut, PageHash, Row, choose_held_out
+from unibert.tokens.encode import (
+    COLUMNS,
+    Choice,
+    Encoded,
+    Encoder,
+    choose,
+    encode,
+    encoding_workers,
+    open_samples,
+    pieces_of,
+    read_rows,
+    text_bytes,
+)
+from unibert.tokens.heldout import HeldOut
 from unibert.tokens.store import (
     HELD_OUT,
     INDEX,
     SPLITS,
     TRAIN,
-    SplitWriter,
     check_contents,
     check_sizes,
     shard_path,
@@ -41,9 +50,6 @@ CHARACTERS_PER_LANGUAGE = 2_000_000
 """A tokenizer is trained on at most this much of each language, so that large languages do not crowd out small ones."""
 UNKNOWN_WARNING = 0.05
 """Share of [UNK] among a language's tokens above which the build warns."""
-
-_ROWS = 4096  # samples read, encoded and written at a time
-_COLUMNS = ["source", "page_id", "text"]
 
 
 def build_tokens(
@@ -135,30 +141,10 @@ def _corpus_files(corpus: Path) -> dict[str, Path]:
     if not inputs:
         raise DataError(f"{corpus}: no LANG.parquet here", "Run `unibert corpus build` first.")
     for path in inputs.values():
-        missing = [column for column in _COLUMNS if column not in _open(path).schema_arrow.names]
+        missing = [column for column in COLUMNS if column not in open_samples(path).schema_arrow.names]
         if missing:
             raise DataError(f"{path}: no column {', '.join(missing)}", "Build the corpus again.")
     return inputs
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})", _AGAIN) from None
-
-
-_AGAIN = "Delete it and run `unibert corpus build` again."
-
-
-def _rows(path: Path) -> Iterator[list[Row]]:
-    """The samples of a language, `_ROWS` at a time."""
-    try:
-        for batch in _open(path).iter_batches(batch_size=_ROWS, columns=_COLUMNS):
-            columns = batch.to_pydict()
-            yield list(zip(*(columns[name] for name in _COLUMNS), strict=True))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: damaged Parquet file ({error})", _AGAIN) from None
 
 
 def _checksums(inputs: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -214,13 +200,10 @@ def _saved_tokenizer(folder: Path, record: Path, made_from: Mapping[str, Any]) -
 
 def _excerpt(path: Path, characters: int) -> list[str]:
     """About `characters` of a language's text, spread evenly over the file; all of it when there is less."""
-    metadata = _open(path).metadata
-    place = metadata.schema.names.index("text")
-    size = sum(metadata.row_group(i).column(place).total_uncompressed_size for i in range(metadata.num_row_groups))
-    every = max(1, size // characters)
+    every = max(1, text_bytes(path) // characters)
     texts: list[str] = []
     taken = 0
-    for number, (_, _, text) in enumerate(itertools.chain.from_iterable(_rows(path))):
+    for number, (text,) in enumerate(itertools.chain.from_iterable(read_rows(path, ["text"]))):
         if number % every == 0:
             texts.append(text)
             taken += len(text)
@@ -278,84 +261,47 @@ def _build_languages(
     seed: int,
     wanted: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    encoder = _Encoder(tokenizer)
+    """Choose the held-out pages of every language, then encode all their row groups in order."""
     entries = {}
-    total = sum(_open(path).metadata.num_rows for path in inputs.values())
-    with progress_bar(total, "tokenising", "sample", unit_scale=True) as bar:
-        for language, path in inputs.items():
-            bar.set_postfix_str(language, refresh=False)
-            page_hash = PageHash(language, seed)
-            rows = itertools.chain.from_iterable(_rows(path))
-            held_out = choose_held_out(rows, page_hash, settings.held_out_share, settings.held_out_samples)
-            entries[language] = _build_language(path, output, language, encoder, page_hash, held_out, bar)
-            write_json(_record_path(output, language), {**wanted[language], "entry": entries[language]})
+    files = {language: open_samples(path).metadata for language, path in inputs.items()}
+    held_out: dict[str, HeldOut] = {}
+    rest = Encoder(tokenizer.to_str())
+    size = sum(text_bytes(path) for path in inputs.values())
+    total = sum(metadata.num_rows for metadata in files.values())
+    with encoding_workers(tokenizer, settings.workers or runs.usable_cores(), size) as run:
+        share, most = settings.held_out_share, settings.held_out_samples
+        choices = (Choice(path, language, seed, share, most) for language, path in inputs.items())
+        with progress_bar(total, "choosing held-out pages", "sample", unit_scale=True, leave=False) as bar:
+            for language, chosen in zip(inputs, run(choose, choices), strict=True):
+                held_out[language] = chosen
+                bar.update(files[language].num_rows)
+        pieces = run(
+            encode, (piece for language, path in inputs.items() for piece in pieces_of(path, held_out[language]))
+        )
+        with progress_bar(total, "tokenising", "sample", unit_scale=True) as bar:
+            for language in inputs:
+                bar.set_postfix_str(language, refresh=False)
+                own = itertools.islice(pieces, files[language].num_row_groups)
+                entries[language] = _build_language(output, language, own, held_out[language].texts, rest, bar)
+                write_json(_record_path(output, language), {**wanted[language], "entry": entries[language]})
     return entries
 
 
 def _build_language(
-    path: Path,
-    output: Path,
-    language: str,
-    encoder: _Encoder,
-    page_hash: PageHash,
-    held_out: HeldOut,
-    bar: tqdm[Any],
+    output: Path, language: str, pieces: Iterable[Encoded], held_out: list[str], encoder: Encoder, bar: tqdm[Any]
 ) -> dict[str, Any]:
     """Write both splits of a language; a held-out text that training has too is left out of the held-out split."""
-    candidates = set(held_out.texts)
-    in_training: set[str] = set()
-    read = 0
-
-    def training_texts() -> Iterator[list[str]]:
-        nonlocal read
-        for rows in _rows(path):
-            texts = [row[2] for row in rows if page_hash.of(*row) not in held_out.pages]
-            in_training.update(candidates.intersection(texts))
-            read += len(rows)
-            yield texts
-
-    before = encoder.unknown
+    unknown = 0
+    repeated: set[str] = set()
     with write_split(output, language, TRAIN) as train, write_split(output, language, HELD_OUT) as rest:
-        shown = 0
-        for _ in encoder.write(training_texts(), train):
-            bar.update(read - shown)
-            shown = read
-        kept = [text for text in held_out.texts if text not in in_training]
-        for _ in encoder.write(iter([kept]), rest):
-            pass
-        return {TRAIN: train.entry(), HELD_OUT: rest.entry(), "unknown": encoder.unknown - before}
-
-
-class _Encoder:
-    """Texts to ids, without special tokens, counting the unknown ones."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        # An article that writes "[MASK]" means the six characters.
-        self._tokenizer.encode_special_tokens = True
-        self._unk = SpecialIds.of(tokenizer).unk
-        self.unknown = 0
-
-    def write(self, groups: Iterator[list[str]], writer: SplitWriter) -> Iterator[int]:
-        """Encode and append every group; yields the samples written per group. Texts without any id are left out."""
-        with ThreadPoolExecutor(max_workers=1) as executor:  # the library encodes while Python reads and writes
-
-            def submit() -> Any:
-                texts = next(groups, None)
-                return None if texts is None else executor.submit(self._encode, texts)
-
-            following = submit()
-            while following is not None:
-                current, following = following, submit()
-                encodings = current.result()
-                samples = [ids for encoding in encodings if (ids := encoding.ids)]
-                self.unknown += int((writer.add(samples) == self._unk).sum())
-                yield len(samples)
-
-    def _encode(self, texts: list[str]) -> Any:
-        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        for piece in pieces:
+            train.add_joined(piece.ids, piece.lengths)
+            unknown += piece.unknown
+            repeated |= piece.repeated
+            bar.update(piece.rows)
+        ids, lengths, unknown_there = encoder.encode([text for text in held_out if text not in repeated])
+        rest.add_joined(ids, lengths)
+        return {TRAIN: train.entry(), HELD_OUT: rest.entry(), "unknown": unknown + unknown_there}
 
 
 def _print_shares(entries: Mapping[str, Any]) -> None:

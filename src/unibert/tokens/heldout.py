@@ -39,6 +39,8 @@ class HeldOut:
     """The pages kept out, and their samples in the order of the corpus."""
 
     pages: frozenset[int] = frozenset()
+    rows: list[int] = field(default_factory=list)
+    """Numbers of all rows of these pages, ascending, from 0."""
     texts: list[str] = field(default_factory=list)
 
 
@@ -55,6 +57,7 @@ def choose_held_out(rows: Iterable[Row], page_hash: PageHash, share: float, most
         return HeldOut()
     limit = int(share * _HASHES)
     kept: dict[int, list[tuple[int, str]]] = {}
+    rows_of: dict[int, list[int]] = {}
     total = 0
     smallest, largest = _HASHES, -1
     for number, (source, page_id, text) in enumerate(rows):
@@ -62,14 +65,18 @@ def choose_held_out(rows: Iterable[Row], page_hash: PageHash, share: float, most
         smallest, largest = min(smallest, page), max(largest, page)
         if page >= limit and page > smallest:
             continue
+        # A page that is dropped below never comes back, so a page that is kept has all its rows here.
         samples = kept.setdefault(page, [])
+        rows_of.setdefault(page, []).append(number)
         if len(samples) < most:
             samples.append((number, text))
             total += 1
         while len(kept) > 1 and (total > most or max(kept) >= limit):
             last = max(kept)
             total -= len(kept.pop(last))
+            del rows_of[last]
             limit = min(limit, last)
     kept.pop(largest, None)
     ordered = sorted(sample for samples in kept.values() for sample in samples)
-    return HeldOut(frozenset(kept), [text for _, text in ordered])
+    numbers = sorted(number for page in kept for number in rows_of[page])
+    return HeldOut(frozenset(kept), numbers, [text for _, text in ordered])

@@ -58,14 +58,22 @@ class SplitWriter:
             ValueError: an empty sample.
         """
         lengths = np.fromiter(map(len, samples), dtype=OFFSET, count=len(samples))
+        ids = np.fromiter(itertools.chain.from_iterable(samples), dtype=ID, count=int(lengths.sum()))
+        self.add_joined(ids, lengths)
+        return ids
+
+    def add_joined(self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.unsignedinteger[Any]]) -> None:
+        """Append samples whose ids, uint32[tokens], are joined already; lengths is [samples] and sums up to tokens.
+
+        Raises:
+            ValueError: an empty sample.
+        """
         if not lengths.all():
             raise ValueError("a sample without ids")
-        ids = np.fromiter(itertools.chain.from_iterable(samples), dtype=ID, count=int(lengths.sum()))
         self._ids.write(ids.tobytes())
-        self._offsets.write((self.tokens + np.cumsum(lengths)).astype(OFFSET).tobytes())
+        self._offsets.write((self.tokens + np.cumsum(lengths, dtype=OFFSET)).tobytes())
         self.samples += len(lengths)
         self.tokens += len(ids)
-        return ids
 
     def entry(self) -> dict[str, Any]:
         """This split's entry in the index."""

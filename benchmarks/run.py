@@ -15,7 +15,7 @@ START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 def main() -> None:
     results = []
     for script in sorted(HERE.glob("*.py")):
-        if script.name in ("run.py", "pairs.py"):
+        if script.name in ("run.py", "pairs.py") or script.name.startswith("fuzz_"):
             continue
         print(f"{script.name} ...", file=sys.stderr)
         out = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=HERE.parent)
@@ -34,10 +34,12 @@ def main() -> None:
 def table(results: list[dict]) -> str:
     lines = [START, "| claim | ours | baseline | ratio (range) | script |", "|---|---|---|---|---|"]
     for r in results:
-        lines.append(
-            f"| {r['claim']} | {r['ours']:,.4g} {r['unit']} | {r['baseline']:,.4g} {r['unit']} | **{r['ratio']:.1f}** "
-            f"({r['lowest']:.1f} to {r['highest']:.1f}, {r['pairs']} pairs) | `benchmarks/{r['script']}` |"
-        )
+        baseline = f"{r['baseline']:,.4g} {r['unit']}" if "baseline" in r else ""
+        ratio = f"**{r['ratio']:.2f}**" if "ratio" in r else ""
+        if "pairs" in r:
+            ratio += f" ({r['lowest']:.2f} to {r['highest']:.2f}, {r['pairs']} pairs)"
+        ours = f"{r['ours']:,.4g} {r['unit']}"
+        lines.append(f"| {r['claim']} | {ours} | {baseline} | {ratio} | `benchmarks/{r['script']}` |")
     if results:
         machine = results[0]["hardware"]
         lines += ["", f"{machine['processor']}, {machine['cores']} cores, torch {results[0]['versions']['torch']}, "]

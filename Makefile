@@ -7,7 +7,7 @@ DEMO ?= runs/quickstart
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit format bench clean
+.PHONY: help demo test lint types unit format bench fuzz clean
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(VENV)/.dev ## Put the code into the house style
 
 bench: $(VENV)/.dev ## Measure every claim of the README and write its table
 	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/.dev ## 20,000 mutated pages through the wikitext converter
+	$(BIN)/python benchmarks/fuzz_wikitext.py
 
 clean: ## Remove what can be made again (runs/ stays)
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,21 @@
 import re
+import subprocess
+import sys
 
 import pytest
 
 from unibert.errors import DataError
-from unibert.languages import LANGUAGES, MBERT_CODES, language, language_of_file
+from unibert.languages import (
+    LANGUAGES,
+    MBERT_CODES,
+    PAPER_CODES,
+    _columns,
+    _read_table,
+    format_languages,
+    language,
+    language_of_file,
+    select_languages,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +62,7 @@ def test_every_entry_is_whole_and_none_is_there_twice():
         assert entry.name
         assert entry.native
         assert re.fullmatch(r"[A-Z][a-z]{3}", entry.script)
+        assert re.fullmatch(r"[A-Z][a-z]+([ -][A-Z][a-z]+)?", entry.family)
         assert entry.wiki == "" or entry.wiki.endswith("wiki")
     wikis = [entry.wiki for entry in LANGUAGES.values() if entry.wiki]
     assert len(wikis) == len(set(wikis))
@@ -66,6 +79,100 @@ def test_the_paper_s_languages_are_known():
     assert {*MBERT_CODES, "ss"} <= set(LANGUAGES)
 
 
+# From Wikimedia's own list of databases: those that are not CODEwiki.
+ODD_WIKIS = {
+    "be-tarask": "be_x_oldwiki",
+    "lzh": "zh_classicalwiki",
+    "nan": "zh_min_nanwiki",
+    "nds-nl": "nds_nlwiki",
+    "rup": "roa_rupwiki",
+    "sgs": "bat_smgwiki",
+    "vro": "fiu_vrowiki",
+    "yue": "zh_yuewiki",
+}
+
+
+def test_databases_are_named_by_the_code_but_for_the_old_ones():
+    assert {code: e.wiki for code, e in LANGUAGES.items() if e.wiki not in ("", f"{code}wiki")} == ODD_WIKIS
+    assert (language("no").wiki, language("simple").wiki) == ("nowiki", "simplewiki")
+    assert [code for code, entry in LANGUAGES.items() if not entry.wiki] == ["bas", "cnh", "vot"]
+
+
+def test_the_paper_s_107_wikipedias():
+    assert len(PAPER_CODES) == len(set(PAPER_CODES)) == 107
+    assert {*MBERT_CODES, "ss"} < set(PAPER_CODES)
+    assert all(LANGUAGES[code].wiki for code in PAPER_CODES)
+    assert {LANGUAGES[code].script for code in {*PAPER_CODES} - {*MBERT_CODES}} == {"Latn"}
+
+
+@pytest.mark.parametrize(
+    ("family", "codes"),
+    [
+        ("Germanic", {"de", "en", "yi", "is", "simple"}),
+        ("Romance", {"ro", "la", "scn", "ht"}),
+        ("Slavic", {"ru", "pl", "bg", "sh"}),
+        ("Turkic", {"tr", "azb", "sah", "cv"}),
+        ("Semitic", {"ar", "he", "mt", "am"}),
+        ("Austronesian", {"id", "mg", "mi", "tl"}),
+        ("Uralic", {"fi", "hu", "et"}),
+        ("Bantu", {"sw", "ss", "zu"}),
+        ("Sinitic", {"zh", "yue", "nan", "lzh"}),
+        ("Iranian", {"fa", "tg", "os", "ckb"}),
+        ("Constructed", {"eo", "vo", "io", "ia"}),
+    ],
+)
+def test_families(family, codes):
+    assert codes <= {code for code, entry in LANGUAGES.items() if entry.family == family}
+
+
+def test_there_are_few_enough_families_to_tell_apart_in_a_figure():
+    assert len({entry.family for entry in LANGUAGES.values()}) <= 35
+
+
+def test_a_language_is_added_by_one_line():
+    added = _read_table("ig, Igbo, Igbo, Latn, Volta-Niger\nxx, X, X, Latn, Bantu, x_oldwiki\nyy, Y, Y, Latn, Bantu, -")
+    assert [(e.code, e.family, e.wiki) for e in added.values()] == [
+        ("ig", "Volta-Niger", "igwiki"),
+        ("xx", "Bantu", "x_oldwiki"),
+        ("yy", "Bantu", ""),
+    ]
+
+
+def test_languages_are_selected_by_code_and_by_group_each_once():
+    assert [entry.code for entry in select_languages(["fr", "de", "fr", "xqq"])] == ["fr", "de", "xqq"]
+    assert {entry.code for entry in select_languages(["paper"])} == set(PAPER_CODES)
+    assert [entry.code for entry in select_languages(["all"])] == [c for c, e in LANGUAGES.items() if e.wiki]
+    assert len(select_languages(["ltg", "paper"])) == 108
+
+
+@pytest.mark.parametrize("names", [[], [""], ["../de"], ["DE"], ["d e"], ["de/"], ["vot"]])
+def test_what_cannot_be_selected_is_told(names):
+    with pytest.raises(DataError):
+        select_languages(names)
+
+
+def test_the_table_is_aligned_whatever_the_script():
+    lines = format_languages(LANGUAGES[code] for code in ("de", "zh", "dv", "vot")).splitlines()
+    assert lines[0].split() == ["code", "name", "own", "name", "script", "family", "wiki"]
+    column = _columns(lines[0].split("script")[0])
+    for line, (script, wiki) in zip(
+        lines[1:], [("Latn", "dewiki"), ("Hani", "zhwiki"), ("Thaa", "dvwiki"), ("Latn", "-")], strict=True
+    ):
+        assert _columns(line.rpartition(f"{script}  ")[0]) == column
+        assert line.endswith(f" {wiki}")
+
+
+def test_the_command_prints_every_language_or_the_paper_s():
+    def listed(*arguments):
+        command = [sys.executable, "-m", "unibert", "languages", *arguments]
+        out = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
+        return [line.split()[0] for line in out.stdout.splitlines()[1:]]
+
+    assert listed() == list(LANGUAGES)
+    assert listed("--paper") == sorted(PAPER_CODES)
+
+
 def test_an_unknown_code_is_named_by_itself():
     entry = language("xqq")
-    assert (entry.code, entry.name, entry.native, entry.script) == ("xqq", "xqq", "xqq", "Zyyy")
+    assert (entry.code, entry.name, entry.native) == ("xqq", "xqq", "xqq")
+    assert (entry.script, entry.family, entry.wiki) == ("Zyyy", "unknown", "xqqwiki")

@@ -106,12 +106,39 @@ def recipe_check(file: RecipeFile, set_: Overrides = None) -> None:
 
 
 @app.command()
-def languages() -> None:
-    """List the languages: code, English name, own name, script, wiki."""
-    from unibert.languages import LANGUAGES
+def languages(paper: Annotated[bool, typer.Option("--paper", help="Only the paper's 107.")] = False) -> None:
+    """List the languages: code, English name, own name, script, family, database name of the Wikipedia."""
+    from unibert.languages import LANGUAGES, PAPER_CODES, format_languages
 
-    for entry in LANGUAGES.values():
-        print(f"{entry.code:12} {entry.name:28} {entry.script:5} {entry.wiki:18} {entry.native}")
+    print(format_languages(entry for entry in LANGUAGES.values() if not paper or entry.code in PAPER_CODES))
+
+
+@corpus_app.command("download")
+def corpus_download(
+    languages: Annotated[str, typer.Option(help="Codes with commas between; `paper` (107) or `all`.")],
+    date: Annotated[str, typer.Option(help="`YYYYMMDD`, or the `latest` that is finished, wiki by wiki.")] = "latest",
+    mirror: Annotated[str, typer.Option(help="Address of Wikimedia's dumps or a mirror.")] = (
+        "https://dumps.wikimedia.org"
+    ),
+    output: Annotated[Path, typer.Option(help="Folder for the dumps.")] = Path("dumps"),
+    contact: Annotated[
+        str, typer.Option(envvar="UNIBERT_CONTACT", help="Your e-mail address or page, told to the mirror.")
+    ] = "",
+    verify: Annotated[bool, typer.Option("--verify", help="Check what is complete already once more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to download.")] = False,
+    stall: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte before a new attempt.")] = 60.0,
+    retries: Annotated[int, typer.Option(min=0, help="Attempts in a row that may bring nothing.")] = 10,
+) -> None:
+    """Download Wikipedia dumps, verified; run it again to go on where it stopped."""
+    from unibert.corpus.download import download_dumps, format_downloads
+
+    codes = [code.strip() for code in languages.split(",") if code.strip()]
+    result = download_dumps(
+        codes, date, mirror, output, dry_run=dry_run, verify=verify, contact=contact, stall=stall, retries=retries
+    )
+    print(format_downloads(result))
+    if result.problems:
+        raise typer.Exit(1)
 
 
 @corpus_app.command("build")
@@ -126,6 +153,28 @@ def corpus_build(
 
     overrides = [*(set_ or ()), *(["corpus.strict=true"] if strict else [])]
     print(format_statistics(stages.build_corpus(load_recipe(recipe, overrides))))
+
+
+@corpus_app.command("stats")
+def corpus_stats(
+    place: Annotated[Path, typer.Argument(help="A corpus folder, a run's folder, or a recipe.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the card and the figures; the corpus folder when not given.")
+    ] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Show what each rule changed and dropped.")] = False,
+) -> None:
+    """Print what a corpus is made of; write its data set card (README.md) and figures (SVG)."""
+    from unibert import stages
+    from unibert.corpus.statistics import format_examples, format_statistics
+
+    statistics, folder = stages.corpus_statistics(place, output)
+    print(format_statistics(statistics))
+    if examples:
+        print(f"\n{format_examples(statistics)}")
+    print(f"\n{folder / 'README.md'}")
+    # Last, because the figures need a package that the rest does without.
+    for path in stages.write_corpus_figures(statistics, folder):
+        print(path)
 
 
 @tokens_app.command("build")

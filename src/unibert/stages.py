@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,59 @@ from unibert.recipe_file import load_recipe, to_toml
 
 
 def build_corpus(recipe: Recipe) -> dict[str, Any]:
-    """Dumps and plain text -> clean paragraphs, `corpus/`; returns the statistics."""
+    """Dumps and other text -> clean paragraphs and their data set card, `corpus/`; returns the statistics."""
+    from unibert.corpus.card import write_card
     from unibert.corpus.pipeline import build_corpus as build
 
-    if not recipe.corpus.dumps and not recipe.corpus.text:
+    if not (recipe.corpus.dumps or recipe.corpus.text or recipe.corpus.hub):
         raise RecipeError(
-            "corpus.dumps and corpus.text are both empty: there is nothing to read", "Name dumps or text."
+            "corpus.dumps, corpus.text and corpus.hub are all empty: there is nothing to read", "Name dumps or text."
         )
     statistics = build(recipe.corpus, recipe.output / "corpus", recipe.resolved())
     _save_recipe(recipe, "corpus")
+    write_card(recipe.output / "corpus", statistics, recipe.corpus)
     return statistics
+
+
+def corpus_statistics(place: Path, output: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """What a corpus is made of; writes the data set card, `README.md`.
+
+    Args:
+        place: a corpus folder, a run's folder, or a recipe.
+        output: where the card goes; the corpus folder when None.
+
+    Returns:
+        The statistics, and the folder of the card.
+
+    Raises:
+        DataError: no corpus there, or one of an older version.
+    """
+    from unibert.corpus.card import CARD, recorded_settings, write_card
+    from unibert.corpus.statistics import STATISTICS, read_statistics
+
+    if place.is_dir():
+        folder = place if (place / STATISTICS).exists() or not (place / "corpus").is_dir() else place / "corpus"
+    else:
+        folder = load_recipe(place).output / "corpus"
+    statistics = read_statistics(folder)
+    output = output or folder
+    if not write_card(output, statistics, recorded_settings(folder), folder):
+        print(f"{output / CARD}: it is your own by now, and stays as it is", file=sys.stderr)
+    return statistics, output
+
+
+def write_corpus_figures(statistics: Mapping[str, Any], output: Path) -> list[Path]:
+    """Figure 1 of the paper (`corpus-size.svg`) and the length of the samples (`lengths.svg`); returns their paths."""
+    from unibert.report.corpus_figures import corpus_sizes, sample_lengths
+
+    sizes = {code: counts["bytes"] for code, counts in statistics["languages"].items()}
+    written = []
+    for picture in (corpus_sizes(sizes), sample_lengths(statistics["totals"]["lengths"])):
+        if picture is not None:
+            written.append(output / f"{picture.name}.svg")
+            with atomic_file(written[-1]) as stream:
+                stream.write(picture.file)
+    return written
 
 
 def build_tokens(recipe: Recipe) -> dict[str, Any]:

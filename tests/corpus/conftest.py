@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from corpus_support import COMPRESSIONS, dump_xml
+from mirror_support import BODY, INDEX, XML, serving
+from unibert.corpus.download import download_dumps
 
 
 @pytest.fixture
@@ -18,3 +20,30 @@ def write_dump(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """An empty mirror of dumps on loopback."""
+    monkeypatch.setenv("UNIBERT_QUIET", "1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def german(mirror):
+    """A mirror with one dump of one wiki: the articles and their index."""
+    mirror.add_dump("dewiki", {XML: BODY, INDEX: b"index"})
+    return mirror
+
+
+@pytest.fixture
+def fetch(mirror, tmp_path):
+    """Call download_dumps with the mirror, quick to give up, into a folder of the test."""
+
+    def call(languages="de", date="latest", **options):
+        settings = {"stall": 10.0, "retries": 4, "pause": 0.01, "mirror": mirror.address, "output": tmp_path / "dumps"}
+        return download_dumps(languages.split(","), date, **(settings | options))
+
+    return call

@@ -12,6 +12,7 @@ from unibert.corpus.clean import (
     digit_share,
     has_only_links,
     has_too_many_digits,
+    is_too_short,
     remove_hidden_characters,
     remove_html,
 )
@@ -114,6 +115,17 @@ def test_rule_4_leaves_visible_characters_alone():
         character = chr(code)
         if unicodedata.category(character)[0] in "LNPS":
             assert remove_hidden_characters(f"a{character}b") == f"a{character}b", hex(code)
+
+
+def test_rule_5_drops_below_the_bound_and_not_at_it():
+    assert [is_too_short(tokens) for tokens in (0, 4, 5, 6)] == [True, True, False, False]
+    assert [is_too_short(tokens, 3) for tokens in (2, 3)] == [True, False]
+
+
+def test_every_rule_is_documented():
+    rules = (remove_html, has_only_links, has_too_many_digits, remove_hidden_characters, is_too_short)
+    for number, rule in enumerate(rules, start=1):
+        assert rule.__doc__.startswith(f"Rule {number}, ")
 
 
 def test_the_rules_run_in_the_paper_s_order():

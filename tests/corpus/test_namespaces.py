@@ -1,6 +1,15 @@
 import pytest
 
-from unibert.corpus.namespaces import CATEGORY_NAMES, FILE_NAMES, LANGUAGE_PREFIXES, dropped_prefixes, normal_name
+from unibert.corpus.namespaces import (
+    CATEGORY_NAMES,
+    FILE_NAMES,
+    LANGUAGE_PREFIXES,
+    NAMES,
+    dropped_prefixes,
+    normal_name,
+)
+from unibert.corpus.wikitext import plain_text
+from unibert.languages import LANGUAGES
 
 
 @pytest.mark.parametrize(
@@ -29,3 +38,20 @@ def test_a_dump_adds_its_own_names():
 def test_language_prefixes_hold_old_and_new_codes():
     assert {"de", "simple", "zh-min-nan", "nan", "be-x-old", "be-tarask"} <= LANGUAGE_PREFIXES
     assert not {"wikt", "file", "mission"} & LANGUAGE_PREFIXES
+
+
+def test_every_language_has_its_names():
+    assert set(NAMES) == set(LANGUAGES)
+    for code, (files, categories) in NAMES.items():
+        assert files, code
+        assert categories, code
+        assert files <= FILE_NAMES
+        assert categories <= CATEGORY_NAMES
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_files_and_categories_go_in_every_language(code):
+    files, categories = NAMES[code]
+    links = [f"[[{name.capitalize()}:A.jpg|thumb|b [[c]]]]" for name in sorted(files)]
+    links += [f"[[{name.replace(' ', '_')}:D|*]]" for name in sorted(categories)]
+    assert plain_text("".join(links) + "Wort") == "Wort"

@@ -1,17 +1,13 @@
 import gzip
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
+from random import Random
 
 import pyarrow.parquet as pq
 import pytest
 
 from corpus_support import PROSE, articles, dump_xml, multistream, page_xml
-from tests_support import heed_interrupts
-from unibert.corpus import parts, pipeline
+from unibert.corpus import merge, parts, pipeline
 from unibert.corpus.counting import count_words
 from unibert.corpus.pipeline import build_corpus
 from unibert.errors import DataError, Interrupted, RunMismatch
@@ -33,7 +29,7 @@ def inputs(tmp_path, write_dump):
         [
             page_xml(
                 "Eins",
-                f"{PROSE}\n\nZu kurz.\n\n12 34 56 78 90 12\n\n* https://example.org\n== Kopf ==\n&lt;br> {PROSE}",
+                f"{PROSE}\n\nZu kurz.\n\n12 34 56 78 90 12\n\nISBN 978-3-16-148410-0\n== Kopf ==\n&lt;br> {PROSE}",
                 1,
             ),
             page_xml("Weiter", "#REDIRECT [[Eins]]", 2, redirect=True),
@@ -101,7 +97,8 @@ def test_the_statistics_count_what_was_read_and_dropped(inputs, tmp_path):
         "samples": 9, "pages": 7, "redirects": 1, "other_namespaces": 1, "empty_pages": 1, "paragraphs": 12
     }  # fmt: skip
     assert {name: (rule["changed"], rule["dropped"]) for name, rule in german["rules"].items()} == {
-        "html": (1, 0), "links_only": (0, 1), "digits": (0, 1), "hidden_characters": (0, 0), "short": (0, 1)
+        "html": (1, 0), "links_only": (0, 1), "digits": (0, 1), "hidden_characters": (0, 0), "short": (0, 1),
+        "other_language": (0, 0), "duplicate": (0, 0), "near_duplicate": (0, 0)
     }  # fmt: skip
     texts = [row["text"] for row in rows(tmp_path / "out", "de")]
     assert german["characters"] == sum(map(len, texts))
@@ -119,44 +116,83 @@ def test_the_statistics_count_what_was_read_and_dropped(inputs, tmp_path):
     ]
 
 
-def test_the_number_of_workers_does_not_change_a_byte(inputs, tmp_path):
+def test_the_number_of_workers_does_not_change_a_byte(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "_FEW", 0)  # the languages are put together side by side too
     build_corpus(inputs, tmp_path / "one", {})
     build_corpus(inputs.model_copy(update={"workers": 3}), tmp_path / "three", {})
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
     assert len(contents(tmp_path / "one")) == 4
 
 
+@pytest.fixture
+def large(tmp_path, write_dump):
+    """A plain and a multistream dump that are cut at 1 MB; samples of many lengths."""
+    folder = tmp_path / "large"
+    random = Random(1)
+    pages = [page_xml(f"Seite {n}", f"{PROSE} Nummer {n} {random.randbytes(300).hex()}", n) for n in range(1, 6001)]
+    write_dump(pages[:3000], "dewiki-a.xml", folder)
+    folder.joinpath("dewiki-b-multistream.xml.bz2").write_bytes(multistream(dump_xml(pages[3000:]), 100))
+    return Corpus(dumps=[str(folder)], workers=1)
+
+
+def test_the_size_of_slices_does_not_change_a_byte(large, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "ROWS", 700)
+    monkeypatch.setattr(merge, "ROWS", 450)
+    for name, size, workers in [("whole", 1000, 1), ("cut", 1, 1), ("beside", 1, 2)]:
+        settings = large.model_copy(update={"slice_mb": size, "workers": workers})
+        build_corpus(settings, tmp_path / name, {})
+    assert contents(tmp_path / "whole") == contents(tmp_path / "cut")
+    made = {path.name.rsplit(".", 2)[1] for path in (tmp_path / "cut" / "parts").glob("dewiki*.json")}
+    assert len(made) > 2, "nothing was cut"
+    assert [row["page_id"] for row in rows(tmp_path / "cut", "de")] == list(range(1, 6001))
+    # Row groups of other processes are larger (they have not heard of the patch); the samples are the same.
+    assert rows(tmp_path / "beside", "de") == rows(tmp_path / "whole", "de")
+    assert (tmp_path / "beside" / "statistics.json").read_bytes() == (tmp_path / "cut" / "statistics.json").read_bytes()
+    files = json.loads((tmp_path / "cut" / "statistics.json").read_text())["files"]
+    assert [(entry["file"], entry["pages"], entry["samples"]) for entry in files] == [
+        ("dewiki-a.xml", 3000, 3000),
+        ("dewiki-b-multistream.xml.bz2", 3000, 3000),
+    ]
+
+
+def test_another_size_of_slices_is_the_same_corpus(large, tmp_path, monkeypatch):
+    build_corpus(large, tmp_path / "out", {})
+    monkeypatch.setattr(pipeline, "_build", lambda *_: pytest.fail("did it again"))
+    build_corpus(large.model_copy(update={"slice_mb": 1, "workers": 2}), tmp_path / "out", {})
+
+
 def test_a_finished_corpus_is_not_made_again(inputs, tmp_path, monkeypatch):
     first = build_corpus(inputs, tmp_path / "out", {})
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(pipeline, "make_part", lambda *_: pytest.fail("read a file again"))
-    monkeypatch.setattr(pipeline, "_merge", lambda *_: pytest.fail("merged again"))
+    monkeypatch.setattr(pipeline, "_build", lambda *_: pytest.fail("did it again"))
     assert build_corpus(inputs, tmp_path / "out", {}) == first
     assert contents(tmp_path / "out") == before
     assert not list((tmp_path / "out" / "parts").glob("*.parquet"))
 
 
+MAKE_PART = parts.make_part
+
+
 def stop_after(monkeypatch, count, error=KeyboardInterrupt):
     """Let `make_part` work on so many files, then interrupt it in the middle of the next one."""
-    made = []
+    made, make_part = [], MAKE_PART
 
-    def make_part(job, advance):
+    def make_part_or_stop(job, advance):
         def interrupting(size):
             if len(made) == count:
                 raise error
             advance(size)
 
-        part = parts.make_part(job, interrupting)
-        made.append(job.path.name)
-        return part
+        make_part(job, interrupting)
+        made.append(job.name)
 
-    monkeypatch.setattr(pipeline, "make_part", make_part)
+    monkeypatch.setattr(parts, "make_part", make_part_or_stop)
     return made
 
 
 def test_an_interrupted_run_goes_on_with_the_files_that_are_missing(inputs, tmp_path, monkeypatch):
     made = stop_after(monkeypatch, 3)
-    with pytest.raises(Interrupted, match="3 of 5 files are finished"):
+    with pytest.raises(Interrupted, match="3 of 5 parts are finished"):
         build_corpus(inputs, tmp_path / "out", {})
     first = list(made)
     assert not (tmp_path / "out" / "statistics.json").exists()
@@ -298,7 +334,7 @@ def test_unusable_input_is_named(inputs, tmp_path, write_dump):
         (Corpus(dumps=[str(nameless)]), "no language in the file's name"),
         (Corpus(text=[str(tmp_path / "text" / "sizes.csv")]), "no language in the file's name"),
         (inputs.model_copy(update={"tokenizer": str(tmp_path / "vocab.txt")}), "no such tokenizer"),
-        (inputs.model_copy(update={"text": inputs.dumps}), "no language|no such"),
+        (inputs.model_copy(update={"text": [f"{inputs.dumps[0]}/*test2*"]}), "a dump, by its name"),
     ]:
         with pytest.raises(DataError, match=message) as caught:
             build_corpus(settings, tmp_path / "out", {})
@@ -349,68 +385,3 @@ def test_a_file_system_without_links_gets_a_copy(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", refuse)
     build_corpus(inputs, tmp_path / "copied", {})
     assert contents(tmp_path / "linked") == contents(tmp_path / "copied")
-
-
-# --- real processes and signals ---
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from unibert.corpus.pipeline import build_corpus
-from unibert.errors import UniBertError
-from unibert.recipe import Corpus
-
-if __name__ == "__main__":
-    try:
-        build_corpus(Corpus(dumps=[sys.argv[1]], workers=2), Path(sys.argv[2]), {})
-    except UniBertError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_signal_leaves_finished_parts_and_no_processes(tmp_path, number):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    whole = multistream(dump_xml(articles(300, f"{PROSE} " * 20)), 50)
-    small = multistream(dump_xml(articles(2)))
-    for letter in "abcdefghijkl":
-        (folder / f"de{letter}wiki-x.xml.bz2").write_bytes(whole if letter > "b" else small)
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, str(tmp_path / "script.py"), str(folder), str(tmp_path / "out")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_interrupts
-    )
-    parts_folder = tmp_path / "out" / "parts"
-    while process.poll() is None and not list(parts_folder.glob("*.json")):
-        time.sleep(0.01)
-    assert process.poll() is None, "it was over before the signal"
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does: to the workers as well
-    else:
-        process.send_signal(number)
-    error = process.communicate()[1]
-    assert group_ends(process.pid)
-    assert list(parts_folder.glob("*.json"))
-    assert not (tmp_path / "out" / "statistics.json").exists()
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "files are finished and kept" in error
-        assert "Traceback" not in error
-    build_corpus(Corpus(dumps=[str(folder)], workers=2), tmp_path / "out", {})
-    assert len(list((tmp_path / "out").glob("*.parquet"))) == 12
-    assert not list((tmp_path / "out").rglob("*.tmp"))
-
-
-def group_ends(group, patience=20.0):
-    """Wait until no process of the group is left."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def corpus_counts(rank: int) -> dict:
         "other_namespaces": 2,
         "empty_pages": 1,
         "paragraphs": samples + sum(dropped.values()),
+        "lengths": {"5": samples // 2, "90": samples - samples // 2 - 1, str(2_000 + rank): 1},
         "rules": {
             name: {"changed": 19 + rank if effect == "changed" else 0, "dropped": dropped[name]}
             for name, effect in RULES.items()
@@ -48,7 +50,8 @@ def corpus_counts(rank: int) -> dict:
 
 
 def added(entries: list[dict]) -> dict:
-    total = {key: sum(entry[key] for entry in entries) for key in entries[0] if key != "rules"}
+    total = {key: sum(entry[key] for entry in entries) for key in entries[0] if key not in ("rules", "lengths")}
+    total["lengths"] = dict(sum((Counter(entry["lengths"]) for entry in entries), Counter()))
     total["rules"] = {
         name: {key: sum(entry["rules"][name][key] for entry in entries) for key in ("changed", "dropped")}
         for name in RULES
@@ -73,7 +76,7 @@ def write_corpus(folder: Path, codes: list[str]) -> None:
     write(
         folder / "corpus/statistics.json",
         {
-            "schema": 1,
+            "schema": 2,
             "token_counter": "words and punctuation marks",
             "languages": languages,
             "files": files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -29,7 +30,7 @@ def wrong_shape(path):
 
 
 def other_version(path):
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 7'))
+    path.write_text(re.sub('"schema": [12]', '"schema": 7', path.read_text()))
 
 
 JSON_PARTS = ["corpus/statistics.json", "tokens/index.json", "teacher/summary.json", "student/summary.json"]
@@ -54,6 +55,21 @@ def test_report_without_a_part_names_it(make_run, name):
     box = source[source.index('id="missing"') : source.index("</section>", source.index('id="missing"'))]
     assert name in box and "missing" in box
     assert name in (folder / "report/report.md").read_text(encoding="utf-8")
+
+
+def test_statistics_of_an_older_corpus_are_shown_without_lengths(make_run):
+    folder = make_run(seeds=(5,))
+    path = folder / "corpus/statistics.json"
+    statistics = json.loads(path.read_text()) | {"schema": 1}
+    for entry in (*statistics["languages"].values(), statistics["totals"]):
+        del entry["lengths"]
+    path.write_text(json.dumps(statistics))
+    run = collect(folder)
+    assert not [gap for gap in run.gaps if gap.part == "corpus/statistics.json"]
+    source = build_report(folder).read_text(encoding="utf-8")
+    assert 'id="table-corpus"' in source
+    assert "Mean length" not in source
+    assert not (folder / "report/figures/lengths.svg").exists()
 
 
 def test_everything_damaged_at_once_still_makes_a_page(make_run):

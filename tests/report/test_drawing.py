@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
 
 from unibert.benchmark.scores import Gain
-from unibert.report import dots, figures
+from unibert.report import corpus_figures, dots, figures
 from unibert.report.collect import Training
 from unibert.report.schema import Step
 from unibert.report.theme import COLOURS
@@ -24,7 +25,8 @@ def texts(svg: str) -> list[str]:
 
 
 def test_nothing_to_show_draws_nothing():
-    assert dots.corpus_sizes({"de": 0}) == []
+    assert corpus_figures.corpus_sizes({"de": 0}) is None
+    assert corpus_figures.sample_lengths({}) is None
     assert dots.held_out_losses({"student": {}, "teacher": {"de": float("nan")}}) == []
     assert dots.language_shares("student", {}, {}) == []
     assert figures.training_curves(Training("student", None), []) == []
@@ -49,16 +51,49 @@ def test_long_log_stays_small_and_keeps_its_peak():
 @pytest.mark.parametrize("number", [1, 12, 40, 41, 107, 300])
 def test_every_language_has_its_row_once(number):
     codes = [f"x{chr(97 + position // 26)}{chr(97 + position % 26)}" for position in range(number)]
-    pictures = dots.corpus_sizes({code: 10 ** (position % 9) for position, code in enumerate(codes)})
+    pictures = dots.held_out_losses({"student": {code: 1.0 + position % 9 for position, code in enumerate(codes)}})
     shown = [text for picture in pictures for text in texts(picture.inline) if text in codes]
     assert sorted(shown) == sorted(codes)
     assert len({re.search('viewBox="([^"]+)"', picture.inline)[1] for picture in pictures}) == 1
 
 
 def test_sizes_fall_from_the_top():
-    (picture,) = dots.corpus_sizes({"de": 5_000, "fr": 900, "sw": 2_000_000})
+    picture = corpus_figures.corpus_sizes({"de": 5_000, "fr": 900, "sw": 2_000_000, "it": 0})
     labels = [text for text in texts(picture.inline) if "(" in text]
     assert labels == ["Swahili (sw)", "German (de)", "French (fr)"]
+    assert not picture.wide
+
+
+@pytest.mark.parametrize("number", [41, 107, 300])
+def test_sizes_of_many_languages_fall_from_the_left_in_one_figure(number):
+    codes = [f"x{chr(97 + position // 26)}{chr(97 + position % 26)}" for position in range(number)]
+    sizes = {code: 29 + int(9.8e9 / 1.2**position) for position, code in enumerate(codes)}
+    picture = corpus_figures.corpus_sizes(dict(reversed(sizes.items())))
+    assert picture.wide
+    places = re.findall(r"<text [^>]*?translate\(([\d.]+)[^>]*>(x\w\w)</text>", picture.inline)
+    assert [code for _, code in places] == codes
+    across = [float(place) for place, _ in places]
+    steps = {round(b - a, 2) for a, b in pairwise(across)}
+    assert min(steps) > 9, "codes of 9 units in height would run into each other"
+    assert f"{codes[0]} 9.80 GB" in texts(picture.inline)
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [{"5": 1}, {"0": 3}, {"7": 10, "10000": 1}, {str(n): 100_000 // n for n in range(1, 10_000)}, {"512": 2, "513": 1}],
+)
+def test_odd_lengths_are_drawn(lengths):
+    picture = corpus_figures.sample_lengths(lengths)
+    assert ElementTree.fromstring(picture.file).findall(".//{http://www.w3.org/2000/svg}path")
+    assert f"the longest {max(map(int, lengths)):,}" in picture.label
+    assert any(text.startswith("mean ") for text in texts(picture.inline))
+
+
+def test_bins_hold_every_length_once():
+    edges = corpus_figures._edges(10_000)
+    assert edges[0] == 1
+    assert edges[-2] <= 10_000 < edges[-1]
+    assert all(a < b <= max(a + 1, a * 1.34) for a, b in pairwise(edges))
 
 
 def test_colours_follow_the_theme_and_ids_do_not_collide():

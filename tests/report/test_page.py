@@ -122,7 +122,15 @@ def test_all_pictures_are_well_formed_and_labelled(small_report):
     index = small_report
     pictures = sorted((index.parent / "figures").glob("*.svg"))
     names = {path.stem for path in pictures}
-    assert {"corpus-size", "held-out", "student-mlm", "student-discriminator", "teacher-loss", "ner-gain"} <= names
+    assert {
+        "corpus-size",
+        "lengths",
+        "held-out",
+        "student-mlm",
+        "student-discriminator",
+        "teacher-loss",
+        "ner-gain",
+    } <= names
     assert "teacher-adversary" not in names  # the teacher has none
     for path in pictures:
         root = ElementTree.parse(path).getroot()
@@ -131,12 +139,19 @@ def test_all_pictures_are_well_formed_and_labelled(small_report):
         assert root.findall(".//{http://www.w3.org/2000/svg}path"), f"{path} shows nothing"
 
 
+def test_figure_1_shows_every_language(large_report):
+    index = large_report
+    codes = json.loads((index.parent.parent / "student/summary.json").read_text())["languages"]
+    shown = (index.parent / "figures/corpus-size.svg").read_text(encoding="utf-8")
+    assert set(re.findall(r">([^<>]+)</text>", shown)) >= set(codes)
+
+
 def test_figure_shows_every_language_by_its_latin_name(large_report):
     index = large_report
     codes = json.loads((index.parent.parent / "student/summary.json").read_text())["languages"]
     assert len(codes) == 107
     assert index.stat().st_size < 5_000_000
-    shown = "".join(path.read_text(encoding="utf-8") for path in (index.parent / "figures").glob("corpus-size-*.svg"))
+    shown = "".join(path.read_text(encoding="utf-8") for path in (index.parent / "figures").glob("held-out-*.svg"))
     labels = re.findall(r">([^<>]+)</text>", shown)
     assert {code for label in labels for code in re.findall(r"(?:\(|^)([a-z-]+)\)?$", label)} >= set(codes)
     assert all(ord(letter) < 0x250 or letter == "…" for label in labels for letter in label)
@@ -250,3 +265,22 @@ def test_folder_without_a_run_is_refused(tmp_path, make_folder):
     with pytest.raises(DataError, match="nothing"):
         build_report(folder)
     assert not (folder / "report").exists()
+
+
+def test_corpus_tables_show_lengths_and_the_optional_rules_that_dropped_something(make_run):
+    folder = make_run(seeds=(5,))
+    path = folder / "corpus/statistics.json"
+    statistics = json.loads(path.read_text())
+    for entry in (*statistics["languages"].values(), statistics["totals"]):
+        entry["rules"] |= {name: {"changed": 0, "dropped": 0} for name in ("other_language", "duplicate")}
+    statistics["totals"]["rules"]["duplicate"]["dropped"] = 71
+    path.write_text(json.dumps(statistics))
+    build_report(folder)
+    head, *rows = (folder / "report/tables/cleaning.csv").read_text(encoding="utf-8").splitlines()
+    assert "Seen before: dropped" in head
+    assert "Another language" not in head
+    assert ",71," in rows[-1]
+    head, *rows = (folder / "report/tables/corpus.csv").read_text(encoding="utf-8").splitlines()
+    column = [name.partition(" (")[0] for name in head.split(",")].index("Longest")
+    longest = max(map(int, statistics["totals"]["lengths"]))
+    assert int(rows[-1].split(",")[column]) == longest

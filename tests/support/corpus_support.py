@@ -3,6 +3,9 @@
 import bz2
 import gzip
 from html import escape
+from itertools import pairwise
+
+import zstandard
 
 NAMESPACES = {-2: "Medium", -1: "Spezial", 0: "", 1: "Diskussion", 6: "Datei", 10: "Vorlage", 14: "Kategorie"}
 PROSE = "Der '''Fluss''' fließt durch die [[Stadt|alte Stadt]] und mündet nach langer Reise in das Meer."
@@ -44,9 +47,22 @@ def multistream(xml, pages_per_stream=2):
     return b"".join(bz2.compress(part.encode()) for part in [head, *groups, "</mediawiki>\n"])
 
 
+def cut_streams(data, cuts):
+    """bz2 streams cut anywhere, as parallel compressors do."""
+    return b"".join(bz2.compress(data[start:stop]) for start, stop in pairwise([0, *sorted(cuts), len(data)]))
+
+
+def zstd(data):
+    """Several frames, the first after one that is to be skipped, as parallel compressors write."""
+    compressor = zstandard.ZstdCompressor(write_checksum=True)
+    frames = [compressor.compress(data[i : i + 3000]) for i in range(0, len(data), 3000)]
+    return b"\x50\x2a\x4d\x18\x04\x00\x00\x00size" + b"".join(frames)
+
+
 COMPRESSIONS = {
     ".xml": lambda xml: xml.encode(),
     ".xml.bz2": lambda xml: bz2.compress(xml.encode()),
     "-multistream.xml.bz2": multistream,
     ".xml.gz": lambda xml: gzip.compress(xml.encode(), mtime=0),
+    ".xml.zst": lambda xml: zstd(xml.encode()),
 }

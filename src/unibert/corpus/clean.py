@@ -61,7 +61,7 @@ def apply_rules(text: str, rules: Rules, count_tokens: Callable[[str], int]) -> 
         if not text:
             return Cleaned(None, "hidden_characters", tuple(changed), 0)
     tokens = count_tokens(text)
-    if rules.short and tokens < rules.min_tokens:
+    if rules.short and is_too_short(tokens, rules.min_tokens):
         return Cleaned(None, "short", tuple(changed), 0)
     return Cleaned(text, None, tuple(changed), tokens)
 
@@ -187,3 +187,15 @@ def _replace_hidden(match: re.Match[str]) -> str:
     if match[1]:
         return match[1]
     return " " if match[0][0].isspace() else ""
+
+
+# --- rule 5 ---
+
+
+def is_too_short(tokens: int, min_tokens: int = 5) -> bool:
+    """Rule 5, "drop samples with fewer than five mBERT tokens".
+
+    Special tokens do not count. Which tokens are counted is the token counter's affair: those of the recipe's
+    tokenizer, or words and punctuation marks where there is none.
+    """
+    return tokens < min_tokens

@@ -31,13 +31,18 @@ def token_counter(tokenizer: str | None) -> Callable[[str], int]:
 
 
 def count_words(text: str) -> int:
+    """How many `words` a text has."""
+    return len(words(text))
+
+
+def words(text: str) -> list[str]:
     """Words and punctuation marks, cut as BERT cuts a text before WordPiece.
 
     Two differences: BERT leaves scripts without spaces between words in one piece, which no WordPiece vocabulary does,
     so two kana or four letters of Thai, Lao, Burmese, Khmer or Tibetan count as one word here; and punctuation beyond
     U+FFFF, of ancient scripts, counts as letters.
     """
-    return len(_words().findall(text))
+    return _words().findall(text)
 
 
 # What BERT sets apart character by character. Few ranges beyond U+FFFF, because each one is tried on every character.

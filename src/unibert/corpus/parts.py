@@ -1,28 +1,32 @@
-"""One input file -> one part: its clean samples as Parquet, its counts as JSON, both written whole or not at all."""
+"""One input file, or one slice of it -> one part: its clean samples as Parquet, its counts as JSON, written whole."""
 
 from __future__ import annotations
 
-import unicodedata
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import contextlib
+import errno
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unibert.corpus.clean import apply_rules
 from unibert.corpus.counting import token_counter
-from unibert.corpus.dump import Damage, DumpReader, open_compressed
-from unibert.corpus.statistics import empty_counts
-from unibert.corpus.wikitext import paragraphs
+from unibert.corpus.identify import language_judge
+from unibert.corpus.slices import Slice, plan_slices
+from unibert.corpus.sources import DumpSource, Sample, Source
+from unibert.corpus.statistics import Recorder
+from unibert.corpus.texts import open_text
 from unibert.errors import DataError
 from unibert.files import atomic_file, fingerprint, read_json, write_json
-from unibert.recipe import Rules
+from unibert.recipe import LanguageIdentification, Rules
 
-CONVERTER = 1
+CONVERTER = 2
 """Raised when the code that makes samples changes its result, so that older parts are made again."""
 
 SCHEMA = pa.schema(
@@ -38,17 +42,18 @@ SCHEMA = pa.schema(
 ROWS = 5_000
 """Samples in a row group, which is what is held in memory at a time."""
 _CHARACTERS = 8 << 20  # a row group is written earlier than that if its samples are very long
-_LONGEST_LINE = 16 << 20  # bytes
-_REPORT_EVERY = 1 << 20  # bytes of input
+_BATCH = 500
+"""Samples that are turned from Python's objects into Arrow's at a time."""
 
 _cached_counter = cache(token_counter)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and what to make of it."""
+    """One input file, or one slice of it, and what to make of it: a task for `run_tasks`."""
 
     path: Path
+    """Absolute, since another machine may read it."""
     language: str
     kind: str
     """`dump` or `text`."""
@@ -56,13 +61,26 @@ class Job:
     tokenizer: str | None
     tokenizer_mark: str
     """Depends on the tokenizer's content; part of what a finished part is recognised by."""
+    identify: LanguageIdentification
+    identify_mark: str
+    """Depends on the content of the model that identifies languages."""
+    text_column: str
     folder: Path
     """Where parts are kept."""
+    part: Slice | None = None
+    """What to read of the file; None for the whole."""
+    number: int = 0
+    """Of the slice, counted in the file."""
 
     @property
     def name(self) -> str:
-        """The part's file name without ending; two files of one name in two folders have two parts."""
-        return f"{self.path.name}.{fingerprint(str(self.path.resolve()))[:8]}"
+        """The part's file name without ending; two files of one name in two folders have different parts."""
+        return f"{self.path.name}.{fingerprint(str(self.path.resolve()))[:8]}.{self.number:03d}"
+
+    @property
+    def size(self) -> int:
+        """Bytes to read."""
+        return self.part.stop - self.part.start if self.part else self.path.stat().st_size
 
     @property
     def samples_path(self) -> Path:
@@ -74,177 +92,180 @@ class Job:
         """The part's counts; written after the samples, so that it vouches for them."""
         return self.folder / f"{self.name}.json"
 
+    def slices(self, size: int) -> list[Job]:
+        """The jobs that this one, of a whole file, is split into: of about `size` bytes each where that is possible."""
+        if self.kind != "dump":
+            return [self]
+        parts = plan_slices(self.path, size)
+        return [replace(self, part=part, number=n) for n, part in enumerate(parts)] if len(parts) > 1 else [self]
+
+    def file_key(self) -> str:
+        """Depends on everything that decides the samples of the whole file, however it is split."""
+        status = self.path.stat()
+        decides: dict[str, Any] = {
+            "size": status.st_size,
+            "modified": status.st_mtime_ns,
+            "language": self.language,
+            "kind": self.kind,
+            "rules": self.rules.model_dump(mode="json"),
+            "tokenizer": self.tokenizer_mark,
+            "identify": self.identify_mark,
+            "converter": CONVERTER,
+        }
+        if self.kind == "text" and not re.search(r"\.te?xt\b", self.path.name):
+            decides["column"] = self.text_column
+        return fingerprint(decides)
+
     def key(self) -> str:
         """Depends on everything that decides the part."""
-        status = self.path.stat()
-        return fingerprint(
-            {
-                "size": status.st_size,
-                "modified": status.st_mtime_ns,
-                "language": self.language,
-                "kind": self.kind,
-                "rules": self.rules.model_dump(mode="json"),
-                "tokenizer": self.tokenizer_mark,
-                "converter": CONVERTER,
-            }
-        )
+        return fingerprint([self.file_key(), [self.part.start, self.part.stop] if self.part else "whole"])
 
-    def finished(self) -> dict[str, Any] | None:
-        """The counts of a part that was made from this very input with these settings; None if there is none."""
+    def result(self) -> dict[str, Any] | None:
+        """What was written of a part that was made from this very input with these settings; None if there is none."""
         try:
-            counts = read_json(self.counts_path)
+            written = read_json(self.counts_path)
         except DataError:
             return None
-        sound = isinstance(counts, dict) and counts.get("key") == self.key() and self.samples_path.exists()
-        return counts if sound else None
+        sound = isinstance(written, dict) and written.get("key") == self.key() and self.samples_path.exists()
+        return written if sound else None
+
+    def finished(self) -> bool:
+        """Whether the part is there."""
+        return self.result() is not None
+
+    def run(self, advance: Callable[[int], None]) -> None:
+        """Make the part."""
+        make_part(self, advance)
 
 
-class Sample(NamedTuple):
-    """A paragraph before the rules, and where it is from."""
+def make_part(job: Job, advance: Callable[[int], None]) -> None:
+    """Read what the job says, clean its paragraphs, write the part.
 
-    text: str
-    title: str
-    page_id: int
-    section: str
-
-
-def make_part(job: Job, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Read one file, clean its paragraphs, write the part.
-
-    Damage in the input is kept in the counts' `damage`; what stands before it is used.
+    Damage in the input is kept in the part's `damage`; what stands before it is used.
 
     Args:
         job: the file and what to make of it.
         advance: is told how many more bytes of the file have been read.
     """
     key = job.key()  # before reading: a file that grows meanwhile is made again next time
-    counts = empty_counts()
-    count_tokens = _cached_counter(job.tokenizer)
-    source = _Dump(job.path, counts, advance) if job.kind == "dump" else _Text(job.path, advance)
-    with atomic_file(job.samples_path, "wb") as stream, _Writer(stream, job.language, job.path.name) as writer:
-        for sample in source:
-            counts["paragraphs"] += 1
-            cleaned = apply_rules(sample.text, job.rules, count_tokens)
-            for rule in cleaned.changed:
-                counts["rules"][rule]["changed"] += 1
-            if cleaned.text is None:
-                counts["rules"][cleaned.dropped_by]["dropped"] += 1
-                continue
-            counts["samples"] += 1
-            counts["tokens"] += cleaned.tokens
-            counts["characters"] += len(cleaned.text)
-            counts["bytes"] += len(cleaned.text.encode())
-            writer.add(sample._replace(text=cleaned.text))
-    part = {
-        "key": key,
+    recorder = Recorder()
+    source: Source = (
+        DumpSource(job.path, job.part, recorder.counts, advance)
+        if job.kind == "dump"
+        else open_text(job.path, job.text_column, advance)
+    )
+    with (
+        telling_of_full_disk(job.samples_path),
+        atomic_file(job.samples_path, "wb") as stream,
+        RowGroups(stream) as groups,
+    ):
+        for batch in _batches(_clean(source, job, recorder), job.language, job.path.name):
+            groups.add(batch)
+    with telling_of_full_disk(job.counts_path):
+        write_json(job.counts_path, {"key": key, **entry(job, source.damage, recorder.counts)})
+
+
+def entry(job: Job, damage: str | None, counts: dict[str, Any]) -> dict[str, Any]:
+    """What the statistics are told of a part; see `merge_statistics`."""
+    return {
         "file": job.path.name,
         "language": job.language,
         "kind": job.kind,
         "file_bytes": job.path.stat().st_size,
-        "damage": str(source.damage) if source.damage else None,
+        **({"slice": job.number} if job.part else {}),
+        "damage": damage,
         "counts": counts,
     }
-    write_json(job.counts_path, part)
-    return part
 
 
-class _Writer:
-    """Samples into Parquet, a row group at a time."""
+def _clean(source: Iterable[Sample], job: Job, recorder: Recorder) -> Iterator[Sample]:
+    """The samples that the rules and the identification of languages leave."""
+    count_tokens = _cached_counter(job.tokenizer)
+    judge = language_judge(job.identify, job.language)
+    for sample in source:
+        recorder.counts["paragraphs"] += 1
+        cleaned = apply_rules(sample.text, job.rules, count_tokens)
+        for rule in cleaned.changed:
+            recorder.changed(rule, sample.text, cleaned.text or "")
+        if cleaned.text is None:
+            recorder.dropped(str(cleaned.dropped_by), sample.text)
+        elif judge is not None and not judge(cleaned.text):
+            recorder.dropped("other_language", cleaned.text)
+        else:
+            recorder.kept(cleaned.text, cleaned.tokens)
+            yield sample._replace(text=cleaned.text)
 
-    def __init__(self, stream: Any, language: str, source: str) -> None:
+
+def _batches(samples: Iterable[Sample], language: str, source: str) -> Iterator[pa.RecordBatch]:
+    rows: list[Sample] = []
+    characters = 0
+    for sample in samples:
+        rows.append(sample)
+        characters += len(sample.text)
+        if len(rows) >= _BATCH or characters >= _CHARACTERS:
+            yield _batch(rows, language, source)
+            rows, characters = [], 0
+    if rows:
+        yield _batch(rows, language, source)
+
+
+def _batch(rows: list[Sample], language: str, source: str) -> pa.RecordBatch:
+    texts, titles, page_ids, sections = zip(*rows, strict=True)
+    columns = [texts, [language] * len(rows), titles, page_ids, sections, [source] * len(rows)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.record_batch(arrays, schema=SCHEMA)
+
+
+class RowGroups:
+    """Samples into Parquet, in row groups of bounded size that do not depend on the batches the samples come in."""
+
+    def __init__(self, stream: Any) -> None:
         self._writer = pq.ParquetWriter(stream, SCHEMA, compression="zstd")
-        self._language, self._source = language, source
-        self._rows: list[Sample] = []
-        self._characters = 0
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._characters = 0
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> RowGroups:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._flush()
-        self._writer.close()
+            self._writer.close()
+        else:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self._writer.close()
 
-    def add(self, sample: Sample) -> None:
-        self._rows.append(sample)
-        self._characters += len(sample.text)
-        if len(self._rows) >= ROWS or self._characters >= _CHARACTERS:
-            self._flush()
+    def add(self, batch: pa.RecordBatch) -> None:
+        """The next samples."""
+        start = 0
+        for row, length in enumerate(pc.utf8_length(batch.column(0)).to_pylist(), 1):
+            self._rows += 1
+            self._characters += length
+            if self._rows >= ROWS or self._characters >= _CHARACTERS:
+                self._batches.append(batch.slice(start, row - start))
+                start = row
+                self._flush()
+        if start < batch.num_rows:
+            self._batches.append(batch.slice(start))
 
     def _flush(self) -> None:
-        if not self._rows:
-            return
-        texts, titles, page_ids, sections = zip(*self._rows, strict=True)
-        count = len(texts)
-        columns = [texts, [self._language] * count, titles, page_ids, sections, [self._source] * count]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-        self._writer.write_table(pa.table(arrays, schema=SCHEMA), row_group_size=count)
-        self._rows.clear()
-        self._characters = 0
+        if self._batches:
+            # One chunk: where chunks end decides where pages end.
+            table = pa.Table.from_batches(self._batches, SCHEMA).combine_chunks()
+            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._batches, self._rows, self._characters = [], 0, 0
 
 
-class _Dump:
-    """The paragraphs of a dump's articles."""
-
-    def __init__(self, path: Path, counts: dict[str, Any], advance: Callable[[int], None]) -> None:
-        self._reader = DumpReader(path)
-        self._counts, self._advance = counts, advance
-
-    @property
-    def damage(self) -> Damage | None:
-        return self._reader.damage
-
-    def __iter__(self) -> Iterator[Sample]:
-        counts, reader, reported = self._counts, self._reader, 0
-        for page in reader:
-            if reader.position - reported >= _REPORT_EVERY:
-                self._advance(reader.position - reported)
-                reported = reader.position
-            if page.namespace != 0:
-                counts["other_namespaces"] += 1
-            elif page.redirect:
-                counts["redirects"] += 1
-            else:
-                counts["pages"] += 1
-                found = paragraphs(page.text, reader.namespaces)
-                counts["empty_pages"] += not found
-                for section, text in found:
-                    yield Sample(text, page.title, page.page_id, section)
-        self._advance(reader.path.stat().st_size - reported)
-
-
-class _Text:
-    """The lines of a plain text file, each one a sample; lines that are not UTF-8 are left out and are damage."""
-
-    def __init__(self, path: Path, advance: Callable[[int], None]) -> None:
-        self._path, self._advance = path, advance
-        self.damage: str | None = None
-
-    def __iter__(self) -> Iterator[Sample]:
-        reported = number = bad = first_bad = 0
-        with self._path.open("rb") as raw:
-            try:
-                stream, _ = open_compressed(raw)
-                while line := stream.readline(_LONGEST_LINE):
-                    number += 1
-                    if raw.tell() - reported >= _REPORT_EVERY:
-                        self._advance(raw.tell() - reported)
-                        reported = raw.tell()
-                    try:
-                        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                    except UnicodeDecodeError:
-                        bad += 1
-                        first_bad = first_bad or number
-                        continue
-                    text = unicodedata.normalize("NFC", " ".join(text.split()))
-                    if text:
-                        yield Sample(text, "", 0, "")
-            except (EOFError, OSError, zlib.error) as error:
-                reason = "the compressed data end in the middle" if isinstance(error, EOFError) else str(error)
-                self.damage = f"{self._path.name}: {reason} after line {number:,}; read the lines before it"
-        if bad and self.damage is None:
-            self.damage = (
-                f"{self._path.name}: {bad:,} of {number:,} lines are not UTF-8 and were left out, "
-                f"the first is line {first_bad:,}"
-            )
-        self._advance(self._path.stat().st_size - reported)
+@contextlib.contextmanager
+def telling_of_full_disk(path: Path) -> Iterator[None]:
+    """What fails for want of room in this block, which writes `path`, is told with the file's name and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            "Make room on the disk, or allow larger files there, and run the same command again: what is finished is "
+            "kept.",
+        ) from error

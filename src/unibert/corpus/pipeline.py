@@ -1,50 +1,49 @@
-"""The corpus stage: files side by side into parts, parts into one Parquet file per language, statistics last."""
+"""The corpus stage: slices of files side by side into parts, parts into one Parquet file per language, statistics."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import multiprocessing
-import os
 import re
-import shutil
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from unibert import runs
+from unibert.corpus import dedup, identify
 from unibert.corpus.counting import WORDS
-from unibert.corpus.parts import ROWS, SCHEMA, Job, make_part
-from unibert.corpus.statistics import merge_statistics
+from unibert.corpus.merge import merges
+from unibert.corpus.parts import Job, entry, telling_of_full_disk
+from unibert.corpus.statistics import STATISTICS, empty_counts, merge_statistics
+from unibert.corpus.texts import is_text, language_of_text
 from unibert.errors import DataError, Interrupted
-from unibert.files import atomic_file, expand, read_json, write_json
+from unibert.files import expand, read_json, write_json
 from unibert.languages import language_of_file
 from unibert.progress import progress_bar
-from unibert.recipe import Corpus
+from unibert.recipe import Corpus, Executor
 from unibert.tokenizer_files import load_tokenizer_file
 
-STATISTICS = "statistics.json"
+if TYPE_CHECKING:
+    from unibert.corpus.executors import Task
+
 _DONE = "done.json"
+_FEW = 20_000
+"""Samples that are merged, and searched for repeated ones, sooner than processes are started for it."""
 _BESIDE_DUMPS = re.compile(r"\.(?:md5|sha1|sha256|part)$|-rss\.xml$")
 """What a mirror or a download leaves beside the dumps."""
 
 
 def build_corpus(settings: Corpus, output: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Read dumps and plain text, clean their paragraphs, write `output`/LANG.parquet and `output`/statistics.json.
+    """Read dumps and other text, clean their paragraphs, write `output`/LANG.parquet and `output`/statistics.json.
 
-    Files are read side by side in processes; the result does not depend on how many. Each finished file is kept as a
-    part until the whole is done, so that an interrupted run goes on with the files that were not finished. A run that
-    is finished and whose input has not changed does nothing.
+    Files, and slices of large ones, are read side by side where the settings' executor has room; the result depends
+    neither on how many nor on how they are cut. What is finished is kept as parts until the whole is done, so that an
+    interrupted run goes on with what is missing. A run that is finished and whose input has not changed does nothing.
 
     Args:
-        settings: what to read and how to clean it.
+        settings: what to read, how to clean it, and where.
         output: the corpus folder.
         recipe: the whole resolved recipe, saved for the reader.
 
@@ -52,88 +51,181 @@ def build_corpus(settings: Corpus, output: Path, recipe: Mapping[str, Any]) -> d
         The statistics, as they stand in the file.
 
     Raises:
-        DataError: no input, a file without a language in its name, a tokenizer that cannot be opened, not one sample
-            in all files; or, where `settings.strict`, a damaged file - after everything has been written.
+        DataError: no input, a file without a language in its name, a tokenizer that cannot be opened, an executor that
+            cannot be used, a full disk, not one sample in all files; or, where `settings.strict`, a damaged file -
+            after everything has been written.
         RunMismatch: `output` holds a corpus of other files or settings.
         Interrupted: on Ctrl-C; the parts that are finished stay.
     """
-    jobs, warnings = _jobs(settings, output / "parts")
-    identity = {
-        "rules": settings.rules.model_dump(mode="json"),
-        "tokenizer": jobs[0].tokenizer_mark,
-        "files": [[job.path.name, job.kind, job.language, job.path.stat().st_size] for job in jobs],
-    }
-    runs.open_run(output, "corpus", identity, recipe)
-    wanted = {job.name: job.key() for job in jobs}
-    statistics = _finished(output, jobs, wanted)
+    output = output.absolute()  # another machine may work in it
+    files, warnings = _files(settings, output / "parts")
+    runs.open_run(output, "corpus", _identity(settings, files), recipe)
+    wanted = {job.name: job.file_key() for job in files}
+    statistics = _finished(output, wanted)
     if statistics is None:
-        (output / STATISTICS).unlink(missing_ok=True)  # it would describe files that are about to change
-        (output / "parts").mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(output)
         try:
-            parts = _make_parts(jobs, settings.workers or runs.usable_cores())
-            _merge(jobs, parts, output)
-        except KeyboardInterrupt:
-            done = sum(job.finished() is not None for job in jobs)
-            raise Interrupted(
-                f"{output}: interrupted; {done} of {len(jobs)} files are finished and kept",
-                "Run the same command again: it goes on from there.",
-            ) from None
-        for job, part in zip(jobs, parts, strict=True):
-            if job.kind == "dump" and not part["counts"]["pages"] and not part["damage"]:
-                warnings.append(f"{job.path}: no article in this dump")
-        statistics = merge_statistics(parts, settings.tokenizer or WORDS, warnings)
-        write_json(output / STATISTICS, statistics)
-        write_json(output / "parts" / _DONE, wanted)
-    for job in jobs:
-        job.samples_path.unlink(missing_ok=True)  # it is in the language's file now
+            statistics, lost = _build(settings, output, files, warnings)
+        except BaseException:
+            _remove_leftovers(settings, output)
+            raise
+        if not lost:  # or the same command tries again
+            write_json(output / "parts" / _DONE, wanted)
+    if (output / "parts" / _DONE).exists():
+        for samples in (output / "parts").glob("*.parquet"):
+            samples.unlink()  # it is in the language's file now
     _report(statistics, settings.strict)
     return statistics
 
 
-def _jobs(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
+def _build(settings: Corpus, output: Path, files: list[Job], warnings: list[str]) -> tuple[dict[str, Any], bool]:
+    """The statistics, written, and whether something could not be read although it may be sound."""
+    for old in (output / STATISTICS, output / "parts" / _DONE):
+        old.unlink(missing_ok=True)  # it would describe files that are about to change
+    (output / "parts").mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(settings, output)
+    jobs = _slices(files, settings.slice_mb * 1_000_000)
+    try:
+        given_up = {task.name for task in _run(settings, output, jobs, "corpus", "B")}
+        parts = [_lost_part(job) if job.name in given_up else read_json(job.counts_path) for job in jobs]
+        languages: dict[str, list[dedup.PartFiles]] = {}
+        for job, part in zip(jobs, parts, strict=True):
+            if part["counts"]["samples"]:
+                languages.setdefault(job.language, []).append(dedup.PartFiles(job.name, job.samples_path))
+        scratch = output / "parts" / "dedup"
+        removed = dedup.deduplicate(languages, settings.deduplicate, partial(_run_steps, settings, output), scratch)
+        merged = merges(jobs, [part["counts"]["samples"] for part in parts], removed, output)
+        _remove_others(output, {merge.target for merge in merged})
+        _run_steps(settings, output, merged, "merging")
+    except KeyboardInterrupt:
+        done = sum(job.finished() for job in jobs)
+        raise Interrupted(
+            f"{output}: interrupted; {done} of {len(jobs)} parts are finished and kept",
+            "Run the same command again: it goes on from there.",
+        ) from None
+    deduplicated = {name: counts for merge in merged for name, counts in merge.counts().items()}
+    for job, part in zip(jobs, parts, strict=True):
+        part["counts"] = deduplicated.get(job.name, part["counts"])
+    statistics = merge_statistics(parts, settings.tokenizer or WORDS, warnings)
+    for found in statistics["files"]:
+        if found["kind"] == "dump" and not found["pages"] and not found["damage"]:
+            statistics["warnings"].append(f"{found['file']}: no article in this dump")
+    with telling_of_full_disk(output / STATISTICS):
+        write_json(output / STATISTICS, statistics)
+    dedup.clean(scratch)
+    return statistics, bool(given_up)
+
+
+# --- input ---
+
+
+def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
     """One job per input file, in the order of the corpus: by language, file name, path; and warnings."""
-    kinds = [("dump", path) for path in _expand(settings.dumps, "dump", "*.xml*")]
-    kinds += [("text", path) for path in _expand(settings.text, "text file", "*.txt*")]
-    if not kinds:
-        raise DataError("corpus.dumps and corpus.text name no file: there is nothing to read", "Name dumps or text.")
+    found = [("dump", path, language_of_file) for path in _dumps(settings.dumps)]
+    found += [("text", path, language_of_text) for path in _texts(settings.text)]
+    if settings.hub:
+        from unibert.corpus.hub import hub_files
+
+        found += [("text", path, language_of_text) for path in hub_files(settings.hub, settings.languages)]
+    if not found:
+        raise DataError(
+            "corpus.dumps, corpus.text and corpus.hub name no file: there is nothing to read", "Name dumps or text."
+        )
     tokenizer_mark = "words"  # after the files: a hub that does not answer takes its time
     if settings.tokenizer is not None:
         serialised = load_tokenizer_file(settings.tokenizer).to_str()
         tokenizer_mark = hashlib.sha256(serialised.encode()).hexdigest()[:16]
+    identify_mark = identify.model_mark(settings.identify)
     jobs = [
-        Job(path, language_of_file(path), kind, settings.rules, settings.tokenizer, tokenizer_mark, folder)
-        for kind, path in kinds
+        Job(
+            path=path.absolute(),
+            language=language_of(path),
+            kind=kind,
+            rules=settings.rules,
+            tokenizer=_absolute(settings.tokenizer),
+            tokenizer_mark=tokenizer_mark,
+            identify=settings.identify.model_copy(update={"model": _absolute(settings.identify.model)}),
+            identify_mark=identify_mark,
+            text_column=settings.text_column,
+            folder=folder,
+        )
+        for kind, path, language_of in found
     ]
     warnings = []
     if settings.languages is not None:
-        found = {job.language for job in jobs}
-        missing = [code for code in settings.languages if code not in found]
+        languages = {job.language for job in jobs}
+        missing = [code for code in settings.languages if code not in languages]
         jobs = [job for job in jobs if job.language in settings.languages]
         if not jobs:
             raise DataError(
                 f"corpus.languages keeps only {', '.join(settings.languages)}, but the files are in "
-                f"{', '.join(sorted(found))}",
+                f"{', '.join(sorted(languages))}",
                 "Add files in those languages, or change corpus.languages.",
             )
         if missing:
             warnings.append(f"corpus.languages names {', '.join(missing)}, but no file is in it")
     jobs.sort(key=lambda job: (job.language, job.path.name, str(job.path)))
-    names = [job.name for job in jobs]
-    twice = next((job for job in jobs if names.count(job.name) > 1), None)
-    if twice:
-        raise DataError(f"{twice.path}: named both as a dump and as text", "Name it once.")
+    seen: set[str] = set()
+    for job in jobs:
+        if job.name in seen:
+            raise DataError(f"{job.path}: named both as a dump and as text", "Name it once.")
+        seen.add(job.name)
+    unknown = identify.unknown_languages(settings.identify, sorted({job.language for job in jobs}))
+    if unknown:
+        warnings.append(f"the model of corpus.identify does not know {', '.join(unknown)}: all of it is kept")
     return jobs, warnings
 
 
-def _expand(patterns: Iterable[str], what: str, in_folder: str) -> list[Path]:
+def _absolute(name: str | None) -> str | None:
+    """A path that is there, for a process with another working folder; a name of the hub stays as it is."""
+    path = Path(name).expanduser() if name else None
+    return str(path.absolute()) if path and path.exists() else name
+
+
+def _dumps(patterns: Iterable[str]) -> list[Path]:
     """Files of the patterns; in a folder only those of the right ending, since folders hold checksums and notes too."""
-    spelled = [str(Path(glob.escape(p)) / in_folder) if Path(p).expanduser().is_dir() else p for p in patterns]
-    found = expand(spelled, what) if spelled else []
+    spelled = [str(Path(glob.escape(p)) / "*.xml*") if Path(p).expanduser().is_dir() else p for p in patterns]
+    found = expand(spelled, "dump") if spelled else []
     return [path for path in found if not _BESIDE_DUMPS.search(path.name)]
 
 
-def _finished(output: Path, jobs: list[Job], wanted: Mapping[str, str]) -> dict[str, Any] | None:
+def _texts(patterns: Iterable[str]) -> list[Path]:
+    """Files of the patterns; in a folder, and below it, as data sets have them, all that are text by their name."""
+    spelled: list[str | Path] = []
+    for pattern in patterns:
+        folder = Path(pattern).expanduser()
+        if not folder.is_dir():
+            spelled.append(pattern)
+            continue
+        # Data sets come with notes in .json, and with hidden folders.
+        inside = [path for path in folder.rglob("*") if is_text(path) and path.is_file() and path.suffix != ".json"]
+        inside = [path for path in inside if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
+        if not inside:
+            raise DataError(f"{pattern}: no such text file", "Name files that end in .txt, .jsonl or .parquet.")
+        spelled += [Path(glob.escape(str(path))) for path in inside]
+    found = expand(spelled, "text file") if spelled else []
+    dump = next((path for path in found if ".xml" in path.name), None)
+    if dump:
+        raise DataError(f"{dump}: a dump, by its name, among the text files", "Name it in corpus.dumps.")
+    return found
+
+
+def _identity(settings: Corpus, files: Sequence[Job]) -> dict[str, Any]:
+    """What makes it this corpus and no other; settings that are off are left out."""
+    identity: dict[str, Any] = {
+        "rules": settings.rules.model_dump(mode="json"),
+        "tokenizer": files[0].tokenizer_mark,
+        "files": [[job.path.name, job.kind, job.language, job.path.stat().st_size] for job in files],
+    }
+    if settings.identify.model is not None:
+        identity["identify"] = files[0].identify_mark
+    if settings.deduplicate.exact or settings.deduplicate.minhash:
+        identity["deduplicate"] = settings.deduplicate.model_dump(mode="json")
+    if settings.text_column != Corpus().text_column and any(job.kind == "text" for job in files):
+        identity["text_column"] = settings.text_column
+    return identity
+
+
+def _finished(output: Path, wanted: Mapping[str, str]) -> dict[str, Any] | None:
     """The statistics of a corpus that is complete and made from this very input; None if there is none."""
     try:
         done, statistics = read_json(output / "parts" / _DONE), read_json(output / STATISTICS)
@@ -147,127 +239,63 @@ def _finished(output: Path, jobs: list[Job], wanted: Mapping[str, str]) -> dict[
     return statistics if done == wanted and whole else None
 
 
-def _remove_leftovers(output: Path) -> None:
+# --- work ---
+
+
+def _slices(files: list[Job], size: int) -> list[Job]:
+    """The files' jobs, cut into slices where that is possible."""
+    jobs = []
+    with progress_bar(len(files), "planning", "files", delay=2.0) as bar:
+        for job in files:
+            jobs += job.slices(size)
+            bar.update(1)
+    return jobs
+
+
+def _run(settings: Corpus, output: Path, tasks: Sequence[Task], label: str, unit: str) -> list[Task]:
+    """Run tasks by the executor of the settings; those that were given up."""
+    from unibert.corpus.executors import run_tasks  # datatrove takes a moment, which a finished corpus does not need
+
+    logs = output / "parts" / "logs" / re.sub(r"\W+", "-", label)
+    return run_tasks(tasks, settings.executor, settings.workers, logs, label, unit)
+
+
+def _run_steps(settings: Corpus, output: Path, tasks: Sequence[Task], label: str) -> None:
+    """Run tasks without which there is no corpus; in this process if there is little to do."""
+    if sum(task.size for task in tasks) < _FEW:
+        settings = settings.model_copy(update={"executor": Executor(), "workers": 1})
+    given_up = _run(settings, output, tasks, label, "samples")
+    if given_up:
+        raise DataError(
+            f"{given_up[0].name} ({label}): the process was killed twice, most likely for want of memory",
+            "Run the same command again with a smaller corpus.workers, or on a machine with more memory.",
+        )
+
+
+def _lost_part(job: Job) -> dict[str, Any]:
+    """The entry of a part that nobody could make."""
+    place = f", bytes {job.part.start:,} to {job.part.stop:,}" if job.part else ""
+    damage = (
+        f"{job.path.name}{place}: the process that read it was killed twice (most likely for want of memory); "
+        "the same command tries it again"
+    )
+    return entry(job, damage, empty_counts())
+
+
+def _remove_others(output: Path, targets: set[Path]) -> None:
+    """Files of languages that an earlier input had; tokens would be made of them."""
+    for old in output.glob("*.parquet"):
+        if old not in targets:
+            old.unlink()
+
+
+def _remove_leftovers(settings: Corpus, output: Path) -> None:
     """Half-written neighbours that a killed process could not remove itself."""
+    if settings.executor.kind == "slurm":
+        return  # the job of an interrupted command may be writing them
     for folder in (output, output / "parts"):
         for path in folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
-
-
-# --- parts ---
-
-
-def _make_parts(jobs: list[Job], workers: int) -> list[dict[str, Any]]:
-    """The counts of every job, in their order; makes the parts that are not there yet."""
-    parts = {job.name: part for job in jobs if (part := job.finished()) is not None}
-    pending = [job for job in jobs if job.name not in parts]
-    # Long files first, so that the last worker does not start on the longest one.
-    pending.sort(key=lambda job: -job.path.stat().st_size)
-    total = sum(job.path.stat().st_size for job in jobs)
-    with progress_bar(total, "corpus", "B", unit_scale=True) as bar:
-        bar.update(total - sum(job.path.stat().st_size for job in pending))
-        if min(workers, len(pending)) <= 1:
-            for job in pending:
-                parts[job.name] = make_part(job, bar.update)
-        else:
-            _make_parts_in_processes(pending, min(workers, len(pending)), bar, parts)
-    return [parts[job.name] for job in jobs]
-
-
-def _make_parts_in_processes(jobs: list[Job], workers: int, bar: Any, parts: dict[str, dict[str, Any]]) -> None:
-    context = multiprocessing.get_context("spawn")
-    read = context.Value("q", 0)
-    others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(read,))
-    start, shown = bar.n, 0
-    try:
-        futures = {executor.submit(_work, job): job for job in jobs}
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                parts[futures[future].name] = future.result()
-            bar.update(read.value - shown)
-            shown = bar.n - start
-        executor.shutdown()
-    except BaseException as error:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        executor.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise DataError(
-                "a process that reads files ended unexpectedly, most likely for want of memory",
-                "Set corpus.workers to a smaller number; the files that are finished are kept.",
-            ) from None
-        raise
-
-
-_advance: Callable[[int], None] = lambda size: None  # noqa: E731 - replaced in each worker
-
-
-def _start_worker(read: Any) -> None:
-    """Set up a worker: it leaves Ctrl-C to its parent, counts bytes for it, and does not outlive it."""
-    global _advance
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-    def advance(size: int) -> None:
-        with read.get_lock():
-            read.value += size
-
-    _advance = advance
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: Job) -> dict[str, Any]:
-    return make_part(job, _advance)
-
-
-# --- languages ---
-
-
-def _merge(jobs: list[Job], parts: list[dict[str, Any]], output: Path) -> None:
-    """Put the parts of each language one after the other into its file."""
-    by_language: dict[str, list[tuple[Job, int]]] = {}
-    for job, part in zip(jobs, parts, strict=True):
-        if part["counts"]["samples"]:
-            by_language.setdefault(job.language, []).append((job, part["counts"]["samples"]))
-    for old in output.glob("*.parquet"):
-        if old.stem not in by_language:
-            old.unlink()  # of an earlier input; tokens would be made of it
-    total = sum(samples for pairs in by_language.values() for _, samples in pairs)
-    with progress_bar(total, "merging", "samples", unit_scale=True) as bar:
-        for code, pairs in by_language.items():
-            target = output / f"{code}.parquet"
-            if len(pairs) == 1:
-                _link(pairs[0][0].samples_path, target)
-                bar.update(pairs[0][1])
-                continue
-            with atomic_file(target, "wb") as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
-                for job, _ in pairs:
-                    for batch in pq.ParquetFile(job.samples_path).iter_batches(ROWS):
-                        writer.write_batch(batch)
-                        bar.update(batch.num_rows)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a finished file a second name; copy it where the file system has no links."""
-    scratch = target.with_name(f".{target.name}.link.tmp")
-    scratch.unlink(missing_ok=True)
-    try:
-        os.link(source, scratch)
-    except OSError:
-        with source.open("rb") as reader, atomic_file(target, "wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-    else:
-        os.replace(scratch, target)
 
 
 # --- report ---

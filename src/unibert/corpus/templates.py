@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import re
 
+from unibert.corpus.spelled import LONGEST, speller
+
 GONE = "\x00"
 """Stands where something was taken out; XML cannot contain it, so no page does."""
+LINK, LINK_END = "\x01", "\x02"
+"""Stand around what an external link shows."""
+TITLE = "\x03"
+"""Begins a list item that is nothing but a link to another page."""
+CITED = f"{LINK}{GONE}{LINK_END}"
+"""Stands where a list item began with a template that cites a book or a page."""
 
 # Tags that go with what they enclose.
 _DROPPED = (
@@ -23,8 +31,9 @@ TAG_NAMES = sorted({*_DROPPED.split(), *_UNWRAPPED.split()}, key=lambda name: (-
 """Every tag that a page may contain, the longest names first."""
 
 _WITH_CONTENT = "|".join(sorted({*_DROPPED.split(), "nowiki"}, key=lambda name: (-len(name), name)))
+# Every alternative begins with a character of its own: the search then leaps from one of them to the next.
 _TOKEN = re.compile(
-    rf"<!--|<(?P<tag>{_WITH_CONTENT})(?P<attributes>\s[^<>]*|/)?>|(?P<open>\{{{{2,}})|(?P<close>\}}{{2,}})",
+    rf"<!--|<(?P<tag>{_WITH_CONTENT})(?P<attributes>\s[^<>]*|/)?>|\{{(?P<open>\{{+)|\}}(?P<close>\}}+)",
     re.IGNORECASE,
 )
 _END_OF_TAG = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _WITH_CONTENT.split("|")}
@@ -56,7 +65,7 @@ def remove_templates(text: str) -> str:
         elif token["open"]:
             opened.append([position - start, start])
         elif braces := token["close"]:
-            left = len(braces)
+            left = len(braces) + 1
             while left >= 2 and opened:
                 closed = min(left, opened[-1][0])
                 opened[-1][0] -= closed
@@ -117,25 +126,13 @@ def _tag_region(text: str, token: re.Match[str], name: str, endless: set[str]) -
     return start, end.end(), GONE
 
 
-# --- templates that are spelled out ---
+# --- what a closed template shows ---
 
-# Which argument is shown (0 is the first); -1 is the last.
-_FIRST = (
-    "nowrap nobr nobreak nwr lnobr small big smaller larger sc smallcaps smcaps abbr tooltip nihongo ill dfn wg boja"
-)
-_LAST = "lang langue lang2 transl transliteration script rtl-lang"
-_ARGUMENT = {**dict.fromkeys(_FIRST.split(), 0), **dict.fromkeys(_LAST.split(), -1)}
-# A number and its unit.
-_MEASURES = frozenset(("convert", "cvt", "unité", "unite", "nb", "nombre"))
-_RANGE = frozenset(("to", "and", "or", "by", "x", "-", "–", "à", "et", "ou"))
-_CHARACTERS = {
-    "nbsp": " ", "space": " ", "spaces": " ", "·": " ·", "•": " •", "dot": " ·", "ndash": "–", "en dash": "–",
-    "snd": " – ", "spnd": " – ", "spaced ndash": " – ", "mdash": "—", "em dash": "—", "spaced mdash": " — ",
-    "'": "'", "=": "=", "'s": "'s", "shy": "", "zwnj": "\u200c", "zwj": "\u200d", "ה": "ה", "–": "–", "—": "—",
-}  # fmt: skip
-_LONGEST_SPELLED = 1_000
 _BAR = re.compile(r"\|(?![^\[\]]{0,200}\]\])")
 _NAMED = re.compile(r"\s*([^\W_][\w -]{0,30}?)\s*=")
+_CITES = re.compile(r"\|\s*(?:url|isbn|issn|doi|oclc|website|web)\s*=|https?://", re.IGNORECASE)
+_LONGEST_NAME = 30
+_BEFORE_ITEM = 12  # characters of list marks, apostrophes and spaces before a template that begins an item
 
 
 def _template_region(text: str, start: int, end: int, regions: list[Region]) -> Region:
@@ -145,26 +142,38 @@ def _template_region(text: str, start: int, end: int, regions: list[Region]) -> 
         first_inside -= 1
     inside = regions[first_inside:]
     del regions[first_inside:]
-    if end - start > _LONGEST_SPELLED:
+    if end - start > LONGEST:
         return start, end, GONE
-    name = text[start + 2 : start + 26].partition("|")[0].partition("}")[0].strip().casefold().replace("_", " ")
-    if name in _CHARACTERS:
-        return start, end, _CHARACTERS[name]
+    head = text[start + 2 : start + 2 + _LONGEST_NAME].partition("|")[0].partition("}")[0]
+    name = " ".join(head.replace("_", " ").casefold().split())
     if name.startswith("formatnum:"):
         return start, end, _substitute(text, text.index(":", start) + 1, end - 2, inside).partition("|")[0].strip()
-    place = 0 if name.startswith("lang-") or name in _MEASURES else _ARGUMENT.get(name)
-    if place is None:
-        return start, end, GONE
-    arguments = []
-    for argument in _BAR.split(_substitute(text, start + 2, end - 2, inside))[1:]:
+    spell = speller(name)
+    shown = ""
+    if spell:
+        arguments, named = _arguments(_substitute(text, start + 2, end - 2, inside))
+        shown = spell(arguments, named)
+    if not shown or "\n" in shown:
+        cites = _begins_item(text, start) and _CITES.search(text, start, end)
+        return start, end, CITED if cites else GONE
+    return start, end, shown
+
+
+def _begins_item(text: str, start: int) -> bool:
+    line = text[max(0, start - _BEFORE_ITEM) : start].rpartition("\n")
+    return bool(line[1]) and line[2][:1] in ("*", "#", ":", ";") and not line[2].strip("*#:;' \t")
+
+
+def _arguments(inner: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments between the braces: those that have a place, and those that have a name."""
+    placed: list[str] = []
+    named: dict[str, str] = {}
+    for argument in (_BAR.split(inner) if "[[" in inner else inner.split("|"))[1:]:
         key = _NAMED.match(argument)
         if key is None:
-            arguments.append(argument.strip())
+            placed.append(argument.strip())
         elif key[1].isdecimal():
-            arguments.append(argument[key.end() :].strip())
-    if not arguments or "\n" in arguments[place]:
-        return start, end, GONE
-    shown = arguments[place]
-    if name in _MEASURES:
-        shown = " ".join(arguments[: 4 if len(arguments) > 3 and arguments[1] in _RANGE else 2])
-    return start, end, shown or GONE
+            placed.append(argument[key.end() :].strip())
+        else:
+            named[key[1].casefold()] = argument[key.end() :].strip()
+    return placed, named

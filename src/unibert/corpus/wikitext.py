@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from unibert.corpus.namespaces import LANGUAGE_PREFIXES, dropped_prefixes, normal_name
-from unibert.corpus.templates import GONE, TAG_NAMES, remove_templates
+from unibert.corpus.sections import Block, shown_blocks, without_marks
+from unibert.corpus.templates import GONE, LINK, LINK_END, TAG_NAMES, TITLE, remove_templates
 
 _LINK_DEPTH = 8
 """Links inside captions inside captions ...: deeper ones lose their brackets but keep their text."""
@@ -30,17 +31,23 @@ class Paragraph(NamedTuple):
     text: str
 
 
-def paragraphs(wikitext: str, namespaces: Mapping[int, str] | None = None) -> list[Paragraph]:
+def paragraphs(
+    wikitext: str, namespaces: Mapping[int, str] | None = None, *, boilerplate: bool = False
+) -> list[Paragraph]:
     """The prose of a page, in reading order, one entry per paragraph or list item.
 
     Links and formatting become the text they show. Templates, tables, references, galleries, formulas, code, comments,
-    tags, magic words, files, categories and links to the page in other languages go.
+    tags, magic words, files, categories and links to the page in other languages go, and so do lists of references and
+    of links out (`sections` says which).
 
     Args:
         wikitext: the source of one page.
         namespaces: number -> name, from the dump's header; adds to the names of files and categories known anyway.
+        boilerplate: keep lists of references and of links.
     """
-    text = wikitext.replace("\r\n", "\n").replace("\r", "\n").replace(GONE, "")
+    text = wikitext.replace("\r\n", "\n").replace("\r", "\n")
+    for mark in (GONE, LINK, LINK_END, TITLE):
+        text = text.replace(mark, "")
     text = remove_templates(text)
     text = _remove_tables(text)
     if "-{" in text:
@@ -50,7 +57,7 @@ def paragraphs(wikitext: str, namespaces: Mapping[int, str] | None = None) -> li
     if "__" in text:
         # Magic words are capitals; __init__ is not one.
         text = _MAGIC_WORD.sub(lambda match: GONE if match[0] == match[0].upper() else match[0], text)
-    return _split(text)
+    return _split(text, boilerplate)
 
 
 def plain_text(wikitext: str, namespaces: Mapping[int, str] | None = None) -> str:
@@ -60,9 +67,9 @@ def plain_text(wikitext: str, namespaces: Mapping[int, str] | None = None) -> st
 
 # --- tables ---
 
-_TABLE_TOKEN = re.compile(
-    r"^[ \t:*#;]*\{\|(?!\})|^[ \t:*#;]*\|\}(?!\})|<table(?:\s[^<>]*)?>|</table\s*>", re.MULTILINE | re.IGNORECASE
-)
+# Every alternative begins with a character of its own, so that the search leaps; `_begins_line` does the rest.
+_TABLE_TOKEN = re.compile(r"\{\|(?!\})|\|\}(?!\})|<table(?:\s[^<>]*)?>|</table\s*>", re.IGNORECASE)
+_BEFORE_TABLE = 40  # characters of indentation
 _TABLE_RESCUE = re.compile(r"\n(?==)")
 
 
@@ -74,6 +81,8 @@ def _remove_tables(text: str) -> str:
     opened: list[int] = []
     position = 0
     for token in _TABLE_TOKEN.finditer(text):
+        if token[0][0] != "<" and not _begins_line(text, token.start()):
+            continue
         closing = token[0].endswith("|}") or token[0].startswith("</")
         if not closing:
             if not opened:
@@ -92,6 +101,14 @@ def _remove_tables(text: str) -> str:
         position = heading.start() if heading else len(text)
     kept.append(text[position:])
     return "".join(kept)
+
+
+def _begins_line(text: str, position: int) -> bool:
+    start = max(0, position - _BEFORE_TABLE)
+    line_end = text.rfind("\n", start, position)
+    if line_end < 0 and start > 0:
+        return False
+    return not text[max(line_end + 1, start) : position].strip(" \t:*#;")
 
 
 # --- language variants: -{zh-hans:A;zh-hant:B}- ---
@@ -140,6 +157,8 @@ _OPEN_FILE = re.compile(r"\[\[[ ]?([^\[\]|:\n]{1,40}):[^\n]*")
 _FILE_ENDING = re.compile(
     r"\.(?:jpe?g|png|svg|gif|tiff?|webp|xcf|pdf|djvu|og[gva]|webm|mp[34]|wav|flac|midi?|stl|opus)\s*$", re.IGNORECASE
 )
+# From the end of the line before, because a search for a character leaps; no page begins with such an item.
+_TITLE_ITEM = re.compile(rf"(\n[*#]+[ \t]*)('{{0,5}}\[\[[^\[\]\n]{{1,300}}\]\][ \t{GONE}'.,;]*)$", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\]]{2,}")
 
 
@@ -149,8 +168,8 @@ def _replace_links(text: str, dropped: frozenset[str]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         target, bar, shown = match[1].partition("|")
-        prefix, colon, rest = target.partition(":")
-        if colon:
+        if ":" in target:
+            prefix, _, rest = target.partition(":")
             if not prefix.strip():
                 # [[:Category:X]] is a link that shows itself.
                 other, colon, page = rest.partition(":")
@@ -163,16 +182,24 @@ def _replace_links(text: str, dropped: frozenset[str]) -> str:
         # [[target|]] is expanded when a page is saved; where one is left, the target is what is meant.
         return shown if shown.strip() else target.replace("_", " ").lstrip("#")
 
+    text = _TITLE_ITEM.sub(rf"\1{TITLE}\2", text)
     # Inside out: a caption's links first, then the file that the caption belongs to.
     if "//" in text:
-        text = _EXTERNAL.sub(lambda match: match[1] or GONE, text)
+        text = _EXTERNAL.sub(_replace_external, text)
     for _ in range(_LINK_DEPTH):
         text, count = _INNER_LINK.subn(replace, text)
         if not count or "[[" not in text:
             break
+    if "[http" in text or "[//" in text:
+        # Those with a link inside what they show.
+        text = _EXTERNAL.sub(_replace_external, text)
     if "[[" in text:
         text = _OPEN_FILE.sub(lambda match: GONE if normal_name(match[1]) in dropped else match[0], text)
     return _without_brackets(text)
+
+
+def _replace_external(match: re.Match[str]) -> str:
+    return f"{LINK}{match[1] or GONE}{LINK_END}"
 
 
 def _without_brackets(text: str) -> str:
@@ -186,41 +213,57 @@ def _without_brackets(text: str) -> str:
 
 _MAGIC_WORD = re.compile(r"__[^\W\d_]{2,40}(?:_[^\W\d_]{1,40}){0,3}__")
 _HEADING = re.compile(rf"(={{1,6}})(.+?)\1[\s{GONE}]*$")
+# With text after it, or without its end, which is shown as text; one sign of equality may well be a formula.
+_BROKEN_HEADING = re.compile(r"={2,6}([^=]{1,200})(?:={2,6}(?!=)(.*)|)$")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _QUOTES = re.compile(r"'{2,}")
 _LIST_MARK = "*#:;"
 
 
-def _split(text: str) -> list[Paragraph]:
+def _split(text: str, boilerplate: bool) -> list[Paragraph]:
     found: list[Paragraph] = []
+    blocks: list[Block] = []
     lines: list[str] = []
     section = ""
 
-    def flush() -> None:
+    def end_block(item: bool = False) -> None:
         if lines:
-            prose = _tidy(" ".join(lines))
-            if prose:
-                found.append(Paragraph(section, prose))
+            blocks.append(Block(" ".join(lines), item))
             lines.clear()
+
+    def end_section() -> None:
+        end_block()
+        shown = [without_marks(block.text) for block in blocks] if boilerplate else shown_blocks(blocks)
+        found.extend(Paragraph(section, prose) for block in shown if (prose := _tidy(block)))
+        blocks.clear()
 
     for line in text.split("\n"):
         first = line[:1]
         if first == "=" and (heading := _HEADING.match(line)):
-            flush()
-            section = _tidy(_without_quotes(heading[2].strip("=")))
+            end_section()
+            section = _tidy(_without_quotes(without_marks(heading[2].strip("="))))
+        elif first == "=" and (heading := _BROKEN_HEADING.match(line)):
+            if heading[2] is None:
+                end_block()
+                lines.append(_without_quotes(heading[1]))
+                end_block()
+            else:
+                end_section()
+                section = _tidy(_without_quotes(without_marks(heading[1])))
+                lines.append(_without_quotes(heading[2]))
         elif first and first in _LIST_MARK:
-            flush()
+            end_block()
             lines.append(_without_quotes(line.lstrip("*#:; \t")))
-            flush()
+            end_block(item=True)
         elif not line.strip(_BLANK) or line.startswith("----"):
-            flush()
+            end_block()
             lines.extend([rest] if (rest := line.lstrip("-").strip(_BLANK)) else [])
         elif first == "|" or line.startswith(("{|", "!!")):
             # Rows of a table or parameters of a template whose other end is missing.
-            flush()
+            end_block()
         else:
             lines.append(_without_quotes(line))
-    flush()
+    end_section()
     return found
 
 
@@ -265,12 +308,15 @@ def _misread_bold(line: str) -> int:
 _JOINTS = r" ,;:،؛、，；：/·•–—\-"
 _OPENING, _CLOSING = "(（\\[", ")）\\]"
 _AFTER_OPEN = re.compile(rf"([{_OPENING}])[{_JOINTS}]{{0,20}}{GONE}[{_JOINTS}{GONE}]{{0,40}}")
-_CLOSES = re.compile(rf"{GONE}[{_JOINTS}{GONE}]{{0,40}}[{_CLOSING}]")
+_CLOSES = re.compile(rf"{GONE}[{_JOINTS}{GONE}]{{0,40}}[{_CLOSING}」』»\"/]")
 _BEFORE_CLOSE = re.compile(rf"[{_JOINTS}]{{0,20}}{GONE}[{_JOINTS}{GONE}]{{0,40}}(?=[{_CLOSING}])")
-_EMPTY = re.compile(rf" ?[{_OPENING}「『«\"]{{1,2}}{GONE}[ {GONE}]{{0,40}}[{_CLOSING}」』»\"]{{1,2}}")
+_EMPTY = re.compile(
+    rf" ?[{_OPENING}「『«\"]{{1,2}}{GONE}[ {GONE}]{{0,40}}[{_CLOSING}」』»\"]{{1,2}}|/{GONE}[ {GONE}]{{0,40}}/"
+)
 _STILL_OPEN = re.compile(rf"([{_OPENING}]){GONE}[ {GONE}]*")
 _TWO_COMMAS = re.compile(rf"[,;،、，]{GONE}[ {GONE}]{{0,40}}(?=[,;،、，.])")
 _BEFORE_POINT = re.compile(rf"{GONE}[ {GONE}]{{0,40}}(?=[,.;:!?،؛؟、。，；：！？)\]])")
+_AT_START = re.compile(rf"^{GONE}[ {GONE}]*(?:[,;:.،؛、，；：。)）\]]|[-–—](?= ))[{_JOINTS}{GONE}]*")
 _LEFT = re.compile(rf"{GONE}[ {GONE}]*")
 
 
@@ -280,10 +326,11 @@ def _tidy(text: str) -> str:
     if GONE in text:
         # Every space beside a marker goes to its right, where the expressions look for it.
         text = text.replace(f" {GONE}", f"{GONE} ")
+        text = _AT_START.sub("", text)
         text = _AFTER_OPEN.sub(rf"\1{GONE}", text)
         if _CLOSES.search(text):
             text = _BEFORE_CLOSE.sub(GONE, text)
-        text = _EMPTY.sub(lambda match: f"{GONE} " if match[0][0] == " " else GONE, text)
+            text = _EMPTY.sub(lambda match: f"{GONE} " if match[0][0] == " " else GONE, text)
         text = _STILL_OPEN.sub(r"\1", text)
         text = _TWO_COMMAS.sub("", text)
         text = _BEFORE_POINT.sub("", text)

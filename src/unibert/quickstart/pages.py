@@ -213,14 +213,13 @@ class ArticleWriter:
             cited = f"* {{{{cite book |title={self.reference} |year={self.chooser.randint(1980, 2023)} }}}}"
             blocks += [
                 self._heading("sources"),
-                prose(f"* ''{book[: book.index('. ISBN')]}''{book[book.index('. ISBN') :]}", book),
+                Block(f"* ''{book[: book.index('. ISBN')]}''{book[book.index('. ISBN') :]}"),
+                Block(cited),
             ]
-            blocks.append(Block(cited))
         blocks += [self._heading("references"), Block(self.chooser.choice(("<references />", "{{Reflist|30em}}")))]
         title = self._extra("reference_text")
-        text = f"{title} ({self.language.site}, {self.language.name})"
         outside = f"* [{self.address} {title}] ({self.language.site}, ''{self.language.name}'')"
-        return [*blocks, self._heading("external_links"), prose(outside, text)]
+        return [*blocks, self._heading("external_links"), Block(outside)]
 
     def _bottom(self) -> list[Block]:
         language = self.language

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unibert.corpus.statistics import length_summary
 from unibert.languages import language
 from unibert.report.collect import Run
 from unibert.report.schema import Corpus, CorpusCounts, Tokens
@@ -16,6 +17,12 @@ RULES = (
     ("hidden_characters", "Hidden characters removed from", "changed"),
     ("short", "Too short: dropped", "dropped"),
 )
+# What is off by default; shown where it dropped something.
+OPTIONAL_RULES = {
+    "other_language": "Another language: dropped",
+    "duplicate": "Seen before: dropped",
+    "near_duplicate": "Nearly seen before: dropped",
+}
 
 
 def number(value: int | None, missing: str = "not in the files") -> Cell:
@@ -41,6 +48,7 @@ def corpus_table(corpus: Corpus, tokens: Tokens | None) -> Table:
             [
                 *language_cells(code),
                 *_size_cells(counts),
+                *(_length_cells(counts) if corpus.totals.lengths else []),
                 number(pieces.tokens if pieces else None, "not in the token index"),
                 _unknown_cell(pieces.unknown, pieces.tokens)
                 if pieces
@@ -55,6 +63,7 @@ def corpus_table(corpus: Corpus, tokens: Tokens | None) -> Table:
             words(plural(len(corpus.languages), "language")),
             words(""),
             *_size_cells(corpus.totals),
+            *(_length_cells(corpus.totals) if corpus.totals.lengths else []),
             number(pieces_total if every else None, "no token index"),
             _unknown_cell(sum(entry.unknown for entry in every), pieces_total)
             if every
@@ -70,6 +79,7 @@ def corpus_table(corpus: Corpus, tokens: Tokens | None) -> Table:
             Column("Samples"),
             Column("Articles"),
             Column("Tokens"),
+            *([Column(heading, unit="tokens") for heading in _LENGTHS] if corpus.totals.lengths else []),
             Column("Pieces"),
             Column("Unknown pieces", unit="share"),
         ],
@@ -87,6 +97,16 @@ def _size_cells(counts: CorpusCounts) -> list[Cell]:
     return [Cell(size(counts.bytes), counts.bytes), number(counts.samples), number(counts.pages), number(counts.tokens)]
 
 
+_LENGTHS = ("Mean length", "Median", "Longest")
+
+
+def _length_cells(counts: CorpusCounts) -> list[Cell]:
+    found = length_summary(counts.lengths)
+    if found is None:
+        return [Cell(NOTHING, note="no samples")] * len(_LENGTHS)
+    return [Cell(decimal(found.mean, 1), found.mean), number(found.median), number(found.longest)]
+
+
 def _unknown_cell(unknown: int, tokens: int) -> Cell:
     if not tokens:
         return Cell(NOTHING, note="no pieces")
@@ -95,10 +115,11 @@ def _unknown_cell(unknown: int, tokens: int) -> Cell:
 
 def rules_table(corpus: Corpus) -> Table:
     """What every cleaning rule did in every language."""
+    paper = {rule[0] for rule in RULES}
     extra = [
-        (key, key.replace("_", " ") + ": dropped", "dropped")
-        for key in corpus.totals.rules
-        if key not in {r[0] for r in RULES}
+        (key, OPTIONAL_RULES.get(key, f"{key.replace('_', ' ')}: dropped"), "dropped")
+        for key, did in corpus.totals.rules.items()
+        if key not in paper and did.dropped
     ]
     rules = [rule for rule in (*RULES, *extra) if rule[0] in corpus.totals.rules]
 

@@ -31,17 +31,19 @@ class Scale:
     logarithmic: bool = False
 
 
-def corpus_sizes(sizes: Mapping[str, int]) -> list[Picture]:
-    """Figure 1 of the paper: bytes of clean text per language on a log scale, the largest first."""
+def corpus_sizes(sizes: Mapping[str, int]) -> Picture | None:
+    """Bytes of clean text of up to `ROWS_PER_PANEL` languages on a log scale, the largest first."""
     there = {code: float(value) for code, value in sizes.items() if value > 0}
     if not there:
-        return []
+        return None
     codes = sorted(there, key=lambda code: (-there[code], code))
     low, high = math.log10(min(there.values())), math.log10(max(there.values()))
     # Room on the left so that the smallest is not on the edge, on the right for the numbers.
     span = max(high - low, 1.0)
-    scale = Scale(10 ** (low - 0.12 * span), 10 ** (high + 0.5 * span), size, _unit, logarithmic=True)
-    return _panels("corpus-size", "Clean text per language on a logarithmic scale", codes, {"text": there}, scale)
+    scale = Scale(10 ** (low - 0.12 * span), 10 ** (high + 0.5 * span), size, power_of_ten, logarithmic=True)
+    label = "Clean text per language on a logarithmic scale"
+    (picture,) = _panels("corpus-size", label, codes, {"text": there}, scale)
+    return picture
 
 
 def held_out_losses(losses: Mapping[str, Mapping[str, float]]) -> list[Picture]:
@@ -69,7 +71,7 @@ def language_shares(role: str, mixture: Mapping[str, float], drawn: Mapping[str,
     return _panels(f"{role}-shares", f"Share of the samples per language, {role}", codes, series, scale)
 
 
-def _unit(value: float) -> str:
+def power_of_ten(value: float) -> str:
     """A power of ten in bytes without decimals: 10 kB."""
     return size(value).replace(".00", "").replace(".0", "")
 
@@ -83,7 +85,7 @@ def _panels(
     head = HEAD if len(series) > 1 else 6.0
     height = head + ROW * length + FOOT
     # Letters are about half as wide as high (11 units); equal margins make the panels' dots comparable.
-    margin = max(len(_label(code)) for code in codes) * 5.9 + 8
+    margin = max(len(_label(code)) for code in codes) * 6.2 + 10
     pictures = []
     for position in range(number):
         part = codes[position * length : (position + 1) * length]

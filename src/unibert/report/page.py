@@ -15,7 +15,7 @@ from markupsafe import Markup
 from unibert import __version__
 from unibert.benchmark.scores import Board, Gain, gains
 from unibert.files import atomic_folder, fingerprint
-from unibert.report import contents, dots, figures, score_tables
+from unibert.report import contents, corpus_figures, dots, figures, score_tables
 from unibert.report.collect import Run, collect
 from unibert.report.lineage import mismatches
 from unibert.report.scores import boards, planned_gaps
@@ -139,9 +139,15 @@ def _corpus(run: Run) -> Section:
     section = Section("corpus", "Corpus")
     if run.corpus is None:
         return section
-    pictures = dots.corpus_sizes({code: counts.bytes for code, counts in run.corpus.languages.items()})
+    sizes = corpus_figures.corpus_sizes({code: counts.bytes for code, counts in run.corpus.languages.items()})
     caption = "UTF-8 bytes of clean text, on a logarithmic scale; the paper's Figure 1."
-    section.blocks += _figure("Size of the corpus per language", caption, pictures)
+    section.blocks += _figure("Size of the corpus per language", caption, [sizes] if sizes else [])
+    lengths = corpus_figures.sample_lengths(run.corpus.totals.lengths)
+    caption = (
+        "Tokens in a sample, on a logarithmic scale. Areas are shares of the samples: where the curve is at 30 %, "
+        "lengths from n to 2n would hold 30 % of the samples if it stayed there."
+    )
+    section.blocks += _figure("How long the samples are", caption, [lengths] if lengths else [])
     section.blocks += [contents.corpus_table(run.corpus, run.tokens), contents.rules_table(run.corpus)]
     return section
 

@@ -32,6 +32,8 @@ class CorpusCounts(Shape):
     pages: Count
     paragraphs: Count
     rules: dict[str, RuleCount]
+    lengths: dict[Annotated[str, Field(pattern="^[0-9]{1,12}$")], Count] = {}
+    """Number of samples by length in tokens; statistics of version 1 have none."""
 
 
 class CorpusFile(Shape):
@@ -43,9 +45,9 @@ class CorpusFile(Shape):
 
 
 class Corpus(Shape):
-    """corpus/statistics.json."""
+    """corpus/statistics.json; version 1 is of older corpora, which are shown without their samples' lengths."""
 
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[1, 2] = Field(alias="schema")
     token_counter: str
     languages: dict[str, CorpusCounts] = Field(min_length=1)
     files: list[CorpusFile] = []

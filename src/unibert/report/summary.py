@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unibert.benchmark.scores import Board, Gain, Row
+from unibert.corpus.statistics import length_summary
 from unibert.languages import language
 from unibert.report.collect import Run, Training
 from unibert.report.wording import count, decimal, duration, listing, millions, plural, signed, size
@@ -98,6 +99,12 @@ def _corpus(run: Run) -> str:
         sentence += (
             f". The largest language is {language(largest).name} ({size(corpus.languages[largest].bytes)}), "
             f"the smallest {language(smallest).name} ({size(corpus.languages[smallest].bytes)})"
+        )
+    lengths = length_summary(corpus.totals.lengths)
+    if lengths:
+        sentence += (
+            f". A sample has {decimal(lengths.mean, 1)} tokens on average; half have at most {count(lengths.median)}, "
+            f"the longest has {count(lengths.longest)}"
         )
     return sentence + "."
 

@@ -79,6 +79,8 @@ class Picture:
     name: str
     label: str
     inline: str
+    wide: bool = False
+    """Needs more than a telephone's width: the page lets it scroll sideways within its frame."""
 
     @property
     def file(self) -> str:
@@ -94,20 +96,20 @@ class Picture:
 
 
 @contextmanager
-def canvas(height: float, constrained: bool = True) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of WIDTH x `height` SVG units with one set of axes, in the report's style.
+def canvas(height: float, constrained: bool = True, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of `width` x `height` SVG units with one set of axes, in the report's style.
 
     `constrained`: the axes make room for labels and legends by themselves; otherwise the caller places them.
     Settings of Matplotlib outside the block are left as they were, and pyplot is not touched.
     """
     with matplotlib.rc_context(_STYLE):
         layout: Literal["constrained"] | None = "constrained" if constrained else None
-        figure = Figure(figsize=(WIDTH / 72, height / 72), layout=layout)
+        figure = Figure(figsize=(width / 72, height / 72), layout=layout)
         FigureCanvasSVG(figure)
         yield figure, figure.subplots()
 
 
-def to_picture(figure: Figure, name: str, label: str) -> Picture:
+def to_picture(figure: Figure, name: str, label: str, wide: bool = False) -> Picture:
     """Draw `figure` (inside its `canvas` block) and give it the page's colours and ids of its own."""
     stream = io.StringIO()
     # Nothing but drawing: no date (the same run gives the same file), no creator.
@@ -133,4 +135,4 @@ def to_picture(figure: Figure, name: str, label: str) -> Picture:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box[1]}" '
         f'stroke-linejoin="round" stroke-linecap="butt" role="img" aria-label="{escape(label)}">'
     )
-    return Picture(name, label, opening + svg[head.end() :])
+    return Picture(name, label, opening + svg[head.end() :], wide)

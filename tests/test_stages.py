@@ -1,0 +1,82 @@
+"""`unibert corpus stats`: table, card and figures of a corpus, wherever it is named from."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from corpus_support import articles, dump_xml, page_xml
+from unibert.cli import app
+from unibert.errors import DataError
+
+RECIPE = """
+name = "small"
+folder = "{folder}"
+[corpus]
+dumps = ["{folder}/dumps"]
+workers = 1
+[teacher]
+model = "none"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe whose corpus is built; the run's folder is `tmp_path`."""
+    (tmp_path / "dumps").mkdir()
+    for code, number in (("de", 4), ("sw", 2)):
+        pages = [*articles(number), page_xml("Kurz", "kurz", 99)]
+        (tmp_path / f"dumps/{code}wiki-20261101-pages-articles.xml").write_text(dump_xml(pages), encoding="utf-8")
+    path = tmp_path / "recipe.in.toml"
+    path.write_text(RECIPE.format(folder=tmp_path), encoding="utf-8")
+    built = CliRunner().invoke(app, ["corpus", "build", str(path)], catch_exceptions=False)
+    assert built.exit_code == 0, built.output
+    return path
+
+
+def test_the_card_is_there_after_the_build(recipe):
+    assert "2026-11-01" in (recipe.parent / "corpus/README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["corpus", ".", "recipe.in.toml"])
+def test_a_corpus_is_found_from_folder_run_and_recipe(recipe, name):
+    told = CliRunner().invoke(app, ["corpus", "stats", str(recipe.parent / name)], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "German" in told.output
+    assert "mean length" in told.output
+    assert "short:" not in told.output
+    for file in ("README.md", "corpus-size.svg", "lengths.svg"):
+        assert (recipe.parent / "corpus" / file).stat().st_size > 500
+        assert f"corpus/{file}" in told.output
+
+
+def test_examples_and_another_folder(recipe, tmp_path):
+    there = {path.name for path in (tmp_path / "corpus").iterdir()}
+    arguments = ["corpus", "stats", str(recipe), "--examples", "--output", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "dropped 'kurz'" in told.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "corpus-size.svg", "lengths.svg"}
+    assert {path.name for path in (tmp_path / "corpus").iterdir()} == there
+    assert "unibert" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+
+
+def test_no_corpus_there_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"statistics\.json: not there"):
+        CliRunner().invoke(app, ["corpus", "stats", str(tmp_path)], catch_exceptions=False)
+
+
+def test_without_matplotlib_the_table_and_the_card_come_all_the_same(recipe, tmp_path):
+    script = "import sys; sys.modules['matplotlib'] = None; from unibert.cli import main; main()"
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "corpus", "stats", str(recipe), "--output", str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "German" in done.stdout
+    assert "matplotlib" in done.stderr
+    assert "pip install 'unibert[report]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in out.iterdir()] == ["README.md"]

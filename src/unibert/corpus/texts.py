@@ -83,7 +83,8 @@ def language_of_text(path: Path | str) -> str:
         code = _code(word)
         if code in LANGUAGES:
             return code
-    code = _code(stem) or _code(path.parent.name.rpartition(".")[2])  # a language that is not in the table
+    # A language that is not in the table. Too many folders have short names to be asked for every kind of file.
+    code = _code(stem) or (_code(path.parent.name.rpartition(".")[2]) if _ending(path) == ".parquet" else None)
     if code:
         return code
     raise DataError(

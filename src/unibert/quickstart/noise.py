@@ -79,7 +79,7 @@ def isbn(chooser: random.Random) -> str:
 
 
 def links_only(address: str, chooser: random.Random) -> Block:
-    """A paragraph or list item of bare addresses and book numbers."""
+    """A paragraph of bare addresses and book numbers; the converter itself leaves out lists of them."""
     kind = chooser.randrange(3)
     if kind == 0:
         text = f"{address}/{chooser.randint(1, 99)}.html {address}/{chooser.randint(100, 999)}.html"
@@ -87,8 +87,7 @@ def links_only(address: str, chooser: random.Random) -> Block:
         text = f"ISBN {isbn(chooser)} ISBN {isbn(chooser)}"
     else:
         text = f"{address}/?id={chooser.randint(1, 999)} ISBN {isbn(chooser)}"
-    mark = chooser.choice(("", "* "))
-    return Block(mark + text, text, ("links_only",))
+    return Block(text, text, ("links_only",))
 
 
 def digits(chooser: random.Random) -> Block:

@@ -156,6 +156,12 @@ def test_headings_that_are_not_quite_right(source, expected):
     assert paragraphs(source) == expected
 
 
+def test_header_cells_go_where_the_table_has_no_beginning_or_end_and_stay_where_they_are_prose():
+    assert plain_text("Vor.\n\n|-\n! Jahr !! Ort\n! Etappe\n|}\n\nNach.\n\n!Kung ist eine Sprache.") == (
+        "Vor.\n\nNach.\n\n!Kung ist eine Sprache."
+    )
+
+
 @pytest.mark.parametrize("source", ["a {| b |} c", "x" * 60 + " {|\nb\n|}\n", "a<table>b</table> c"])
 def test_a_table_begins_a_line_or_is_a_tag(source):
     assert ("b" in plain_text(source)) is ("<table>" not in source)

@@ -225,6 +225,7 @@ def _split(text: str, boilerplate: bool) -> list[Paragraph]:
     blocks: list[Block] = []
     lines: list[str] = []
     section = ""
+    in_rows = False  # a line that begins with an exclamation mark is a header cell below a row, and prose elsewhere
 
     def end_block(item: bool = False) -> None:
         if lines:
@@ -258,11 +259,13 @@ def _split(text: str, boilerplate: bool) -> list[Paragraph]:
         elif not line.strip(_BLANK) or line.startswith("----"):
             end_block()
             lines.extend([rest] if (rest := line.lstrip("-").strip(_BLANK)) else [])
-        elif first == "|" or line.startswith(("{|", "!!")):
+        elif first == "|" or line.startswith(("{|", "!!")) or (first == "!" and in_rows):
             # Rows of a table or parameters of a template whose other end is missing.
             end_block()
+            in_rows = True
         else:
             lines.append(_without_quotes(line))
+            in_rows = False
     end_section()
     return found
 

@@ -13,7 +13,7 @@ import mwparserfromhell
 from unibert.runs import provenance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from prose_support import DUMPS, marked_pages, measure, totals  # noqa: E402
+from prose_support import DUMPS, marked_pages, measure, totals
 
 
 def strip_code(wikitext: str, _: dict[int, str]) -> str:

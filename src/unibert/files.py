@@ -87,7 +87,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error})", "Delete the file and run the stage again.") from None
 
 
@@ -107,7 +107,7 @@ def expand(patterns: Iterable[str | Path], what: str) -> list[Path]:
     """Turn files, folders and globs into a sorted list of files without repetition.
 
     Raises:
-        DataError: a pattern that matches nothing, or a file that is empty.
+        DataError: a pattern that matches nothing.
     """
     found: set[Path] = set()
     for pattern in patterns:
@@ -119,7 +119,4 @@ def expand(patterns: Iterable[str | Path], what: str) -> list[Path]:
         if not matches:
             raise DataError(f"{pattern}: no such {what}", "Check the path; it is relative to the current folder.")
         found.update(matches)
-    for path in found:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the {what} is empty (0 bytes)", "Download or write it again, or leave it out.")
     return sorted(found)

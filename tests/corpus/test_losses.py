@@ -115,6 +115,7 @@ def test_a_worker_that_is_killed_once_changes_nothing(two_dumps, tmp_path):
     out = build_killing(tmp_path, 1, 1)
     assert (out.returncode, out.stderr) == (0, "")
     assert (tmp_path / "deaths").read_text() == "xx"
+    assert not list((tmp_path / "out").rglob("*.tmp"))
     assert [row["page_id"] for row in rows(tmp_path / "out", "ltg")] == list(range(1, 8001))
 
 

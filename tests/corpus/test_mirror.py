@@ -53,13 +53,25 @@ def unused_address():
         return server.address
 
 
-@pytest.mark.parametrize("mirror_", ["dumps.wikimedia.org", "ftp://example.org", "http://"])
+@pytest.mark.parametrize(
+    "mirror_", ["dumps.wikimedia.org", "ftp://example.org", "http://", "http://[::1", "http://a:99999"]
+)
 def test_what_is_no_address_is_told(tmp_path, mirror_):
     with pytest.raises(DataError, match="not the address of a mirror"):
         download_dumps(["de"], mirror=mirror_, output=tmp_path)
 
 
-@pytest.mark.parametrize("status", [b"<html>", b"[]", b'{"jobs": []}', b'{"jobs": {"a": {"files": [1]}}}'])
+def _of_size(size):
+    name = b"dewiki-20261101-pages-articles-multistream.xml.bz2"
+    return b'{"jobs": {"a": {"status": "done", "files": {"%s": {"size": %s}}}}}' % (name, size)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [b"<html>", b"[]", b'{"jobs": []}', b'{"jobs": {"a": {"files": [1]}}}', b"[" * 99_999]
+    + [_of_size(size) for size in (b"Infinity", b"-5", b"0")],
+    ids=["html", "list", "no jobs", "no files", "deep", "infinite", "negative", "nothing"],
+)
 def test_a_status_that_cannot_be_read_is_named(german, fetch, status):
     german.content[f"/mirror/dewiki/{DATE}/dumpstatus.json"] = status
     with pytest.raises(DataError, match=r"dewiki/20261101/dumpstatus\.json: not the status of a dump"):

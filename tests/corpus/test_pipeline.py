@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import shutil
 from random import Random
 
 import pyarrow.parquet as pq
@@ -229,6 +230,15 @@ def test_a_damaged_part_is_made_again(inputs, tmp_path, monkeypatch, spoil):
     assert len(made) == 2
 
 
+def test_a_language_that_was_cut_off_is_written_again(inputs, tmp_path):
+    build_corpus(inputs, tmp_path / "out", {})
+    written = {path: path.read_bytes() for path in (tmp_path / "out").glob("*.parquet")}
+    for path, content in written.items():
+        path.write_bytes(content[:-1])
+    build_corpus(inputs, tmp_path / "out", {})
+    assert {path: path.read_bytes() for path in written} == written
+
+
 def test_leftovers_of_a_killed_run_are_removed(inputs, tmp_path):
     folder = tmp_path / "out" / "parts"
     folder.mkdir(parents=True)
@@ -322,15 +332,45 @@ def test_not_one_sample_is_an_error(tmp_path, write_dump):
         build_corpus(Corpus(dumps=[str(path)], workers=1), tmp_path / "out", {})
 
 
+def test_empty_files_and_dumps_of_other_projects_do_not_stop_the_rest(tmp_path, write_dump):
+    sound = write_dump(articles(3), "dewiki-20260101-pages-articles.xml")
+    write_dump(articles(3), "commonswiki-20260101-pages-articles.xml")
+    (sound.parent / "frwiki-20260101-pages-articles.xml").touch()
+    (tmp_path / "sw.txt").touch()
+    (sound.parent / "dewiki-20260101-pages-articles-multistream-index.txt.bz2").write_bytes(b"no dump")
+    settings = Corpus(dumps=[f"{sound.parent}/*wiki*"], text=[str(tmp_path / "sw.txt")], workers=1)
+    statistics = build_corpus(settings, tmp_path / "out", {})
+    assert statistics["languages"]["de"]["pages"] == 3
+    assert [file["file"] for file in statistics["files"]] == [
+        "dewiki-20260101-pages-articles.xml", "frwiki-20260101-pages-articles.xml", "sw.txt"
+    ]  # fmt: skip
+    told = " ".join([*statistics["warnings"], *(file["damage"] or "" for file in statistics["files"])])
+    assert "commonswiki-20260101-pages-articles.xml: a dump of Wikimedia Commons" in told
+    assert "frwiki-20260101-pages-articles.xml: the file is empty" in told
+    assert "sw.txt: the file is empty" in told
+
+
+def test_articles_that_are_read_twice_are_told(tmp_path, write_dump):
+    first = write_dump(articles(2), "dewiki-20260101-pages-articles.xml")
+    write_dump(articles(2), "dewiki-20260201-pages-articles-multistream1.xml")
+    write_dump(articles(2), "dewiki-20260201-pages-articles-multistream2.xml")
+    write_dump(articles(2), "swwiki-20260201-pages-articles-multistream1.xml")
+    write_dump(articles(2), "swwiki-20260201-pages-articles-multistream2.xml")
+    (tmp_path / "copy").mkdir()
+    shutil.copy(first.parent / "swwiki-20260201-pages-articles-multistream1.xml", tmp_path / "copy")
+    settings = Corpus(dumps=[str(first.parent), str(tmp_path / "copy")], workers=1)
+    warnings = build_corpus(settings, tmp_path / "out", {})["warnings"]
+    assert len(warnings) == 2
+    assert "dewiki: dumps of several dates or forms (dewiki-20260101-pages-articles, dewiki-20260201" in warnings[0]
+    assert warnings[1].startswith("swwiki-20260201-pages-articles-multistream1.xml: in 2 folders")
+
+
 def test_unusable_input_is_named(inputs, tmp_path, write_dump):
-    empty = tmp_path / "dewiki-empty.xml"
-    empty.write_bytes(b"")
     nameless = write_dump(articles(1), "pages-articles.xml")
     for settings, message in [
         (Corpus(), "no file"),
         (Corpus(dumps=[str(tmp_path / "nowhere*.xml")]), "no such dump"),
         (Corpus(dumps=[str(tmp_path / "text")]), "no such dump"),
-        (Corpus(dumps=[str(empty)]), "empty"),
         (Corpus(dumps=[str(nameless)]), "no language in the file's name"),
         (Corpus(text=[str(tmp_path / "text" / "sizes.csv")]), "no language in the file's name"),
         (inputs.model_copy(update={"tokenizer": str(tmp_path / "vocab.txt")}), "no such tokenizer"),

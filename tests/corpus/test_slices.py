@@ -147,6 +147,19 @@ def test_a_hole_of_zeros_does_not_end_the_file(place):
     assert read_slices(place, 50_000)[0] == pages
 
 
+def test_a_page_that_reaches_into_a_damaged_stream_of_the_next_slice(place):
+    spoilt = bytearray(cut_streams(DATA, [tag + n for tag in PAGE_TAGS for n in (20, 40)]))  # pages reach over three
+    starts = streams(spoilt)
+    spoilt[starts[6] + 11] ^= 0xFF
+    place.write_bytes(bytes(spoilt))
+    _, whole = read(place)
+    for size in (40, 100, 200, 400):
+        damage = [reader.damage for reader in read_slices(place, size)[1] if reader.damage]
+        assert all(one.skipped >= 0 for one in damage)
+        assert sum(one.skipped for one in damage) == whole.damage.skipped == starts[7] - starts[6]
+        assert sum(one.lost for one in damage) == whole.damage.lost
+
+
 @pytest.mark.parametrize("place_name", ["header", "all"])
 def test_a_damaged_header_costs_its_names_and_no_page(place, place_name):
     spoilt = bytearray(multistream(XML))

@@ -261,3 +261,29 @@ def test_statistics_of_another_version_are_an_error(tmp_path, content):
 def test_statistics_that_are_not_there_are_an_error(tmp_path):
     with pytest.raises(DataError, match=r"statistics\.json: not there"):
         read_statistics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda s: s.pop("files"),
+        lambda s: s.pop("totals"),
+        lambda s: s["totals"].update(bytes="x"),
+        lambda s: s["totals"].update(samples=s["totals"]["samples"] + 1),
+        lambda s: s["totals"].update(lengths={"abc": 1}),
+        lambda s: s["totals"].update(lengths={"5": -1}),
+        lambda s: s["totals"]["rules"].pop("digits"),
+        lambda s: s.update(files=[None]),
+        lambda s: s.update(warnings=5),
+        lambda s: s["languages"].update(de=None),
+    ],
+    ids=["files", "totals", "text", "sum", "length", "negative", "rule", "file", "warnings", "language"],
+)
+def test_statistics_that_were_changed_by_hand_are_named(tmp_path, spoil):
+    statistics = merge_statistics([], "words", [])
+    write_json(tmp_path / "statistics.json", statistics)
+    assert read_statistics(tmp_path) == statistics
+    spoil(statistics)
+    write_json(tmp_path / "statistics.json", statistics)
+    with pytest.raises(DataError, match=r"statistics\.json: damaged, or changed by hand"):
+        read_statistics(tmp_path)

@@ -206,6 +206,16 @@ def test_parquet_without_the_column_names_those_that_are_there(tmp_path):
     assert damage == "de.parquet: no column 'content' (there are id, text, title, url)"
 
 
+def test_parquet_with_two_columns_of_the_name_is_named(tmp_path):
+    path = tmp_path / "de.parquet"
+    pq.write_table(pa.table([["eins"], ["zwei"]], names=["text", "text"]), path)
+    samples, damage = read(path)
+    assert samples == []
+    assert damage == "de.parquet: several columns 'text' (there are text, text)"
+    pq.write_table(pa.table([["eins"], ["a"], ["b"]], names=["text", "title", "title"]), path)
+    assert [sample.title for sample in read(path)[0]] == [""]
+
+
 def test_parquet_with_numbers_for_text(tmp_path):
     samples, damage = read(write_table(tmp_path / "de.parquet", 10, 10, text=list(range(10))))
     assert samples == []

@@ -115,9 +115,14 @@ def test_redirects_are_followed_and_not_without_end(german, fetch):
         fetch(retries=2)
 
 
-def test_a_disk_that_fills_up_is_told_with_the_file(german, fetch, monkeypatch):
+@pytest.mark.parametrize("where", ["write", "flush"])
+def test_a_disk_that_fills_up_is_told_with_the_file(german, fetch, monkeypatch, where):
     class Full:
         def write(self, data):
+            if where == "write":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         def close(self):

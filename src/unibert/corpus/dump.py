@@ -88,7 +88,8 @@ class DumpReader:
     declarations are damage too.
 
     A page belongs to the slice in which its `<page` tag begins, wherever the page ends. All slices of a file, one after
-    the other, give the pages of the whole file, each once, in the same order and with the same losses.
+    the other, give the pages of the whole file, each once and in the same order, and lose the same pages; a place of
+    damage where a page crosses from one slice into the next may be told by both.
 
     Args:
         path: the file; its kind is recognised by its content.

@@ -26,6 +26,7 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
+from unibert.corpus.parts import telling_of_full_disk
 from unibert.errors import DataError
 from unibert.processes import work_for_parent
 from unibert.progress import progress_bar
@@ -92,7 +93,8 @@ def run_tasks(
         given_up: list[int] = []
         logger.remove()  # datatrove tells the terminal too
         if settings.kind == "local":
-            given_up = LocalExecutor(step, workers or usable_cores(), folder).run_all(progress)
+            with telling_of_full_disk(folder):  # datatrove's logs may be what finds no room
+                given_up = LocalExecutor(step, workers or usable_cores(), folder).run_all(progress)
         elif settings.kind == "ray":
             from unibert.corpus.clusters import run_on_ray
 

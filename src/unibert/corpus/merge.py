@@ -57,7 +57,8 @@ class Merge:
             record = read_json(self._record)
         except DataError:
             return None
-        sound = isinstance(record, dict) and record.get("key") == self._key() and self.target.exists()
+        sound = isinstance(record, dict) and record.get("key") == self._key()
+        sound = sound and self.target.exists() and self.target.stat().st_size == record.get("bytes")
         return record if sound else None
 
     def finished(self) -> bool:
@@ -85,7 +86,7 @@ class Merge:
                             advance(batch.num_rows)
                         if lost.counts is not None:
                             counts[job.name] = lost.counts
-            write_json(self._record, {"key": key, "counts": counts})
+            write_json(self._record, {"key": key, "bytes": self.target.stat().st_size, "counts": counts})
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

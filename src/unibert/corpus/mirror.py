@@ -106,8 +106,12 @@ class Mirror:
         self.address = address.rstrip("/")
         self.stall, self.retries, self.pause, self.tell = stall, retries, pause, tell
         self.stop = stop or threading.Event()
-        parts = urllib.parse.urlsplit(self.address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urllib.parse.urlsplit(self.address)
+            sound = parts.scheme in ("http", "https") and parts.port != 0
+        except ValueError:  # half a bracket, a port that is none
+            sound = False
+        if not sound or not parts.hostname:
             raise DataError(f"{address!r} is not the address of a mirror", "Name one as https://dumps.wikimedia.org.")
         client = f"urllib3/{importlib.metadata.version('urllib3')}"
         agent = f"unibert/{__version__} ({contact or 'text corpora from Wikipedia dumps'}) {client}"
@@ -173,7 +177,7 @@ class Mirror:
         try:
             jobs = json.loads(self._text(url))["jobs"].values()
             return _choose([job for job in jobs if isinstance(job, dict)], entry, date, self.address)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise DataError(
                 f"{url}: not the status of a dump ({type(error).__name__}: {error})",
                 "Try again later, or name another --date or --mirror.",
@@ -274,8 +278,11 @@ def _choose(jobs: list[dict[str, Any]], entry: Language, date: str, address: str
                 continue
             path = str(about.get("url") or "")
             url = address + (path if path.startswith("/") else f"/{entry.wiki}/{date}/{name}")
+            size = int(about["size"])
+            if size <= 0:
+                raise ValueError(f"{name} has {size} bytes")
             sha1, md5 = _digits(about.get("sha1"), 40), _digits(about.get("md5"), 32)
-            found[in_parts].append(DumpFile(entry.code, entry.wiki, date, name, url, int(about["size"]), sha1, md5))
+            found[in_parts].append(DumpFile(entry.code, entry.wiki, date, name, url, size, sha1, md5))
     for in_parts in (True, False):
         if in_parts not in unfinished and any(".xml" in file.name for file in found[in_parts]):
             return sorted({file.name: file for file in found[in_parts]}.values(), key=lambda file: file.name)

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from unibert import runs
 from unibert.corpus import dedup, identify
 from unibert.corpus.counting import WORDS
+from unibert.corpus.dump import other_project
+from unibert.corpus.export_xml import Header
 from unibert.corpus.merge import merges
 from unibert.corpus.parts import Job, entry, telling_of_full_disk
-from unibert.corpus.statistics import STATISTICS, empty_counts, merge_statistics
+from unibert.corpus.statistics import STATISTICS, empty_counts, merge_statistics, read_statistics
 from unibert.corpus.texts import is_text, language_of_text
 from unibert.errors import DataError, Interrupted
 from unibert.files import expand, read_json, write_json
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
 _DONE = "done.json"
 _FEW = 20_000
 """Samples that are merged, and searched for repeated ones, sooner than processes are started for it."""
-_BESIDE_DUMPS = re.compile(r"\.(?:md5|sha1|sha256|part)$|-rss\.xml$")
+_BESIDE_DUMPS = re.compile(r"\.(?:md5|sha1|sha256|part|json)$|-rss\.xml$|-index\d*\.txt")
 """What a mirror or a download leaves beside the dumps."""
+_FORM = re.compile(r"(?P<wiki>\w+)-(?P<date>\d{8}|latest)-pages-(?P<kind>[a-z]+)(?P<multistream>-multistream)?")
+"""The beginning of a dump's name; its parts differ in what follows."""
 
 
 def build_corpus(settings: Corpus, output: Path, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +73,7 @@ def build_corpus(settings: Corpus, output: Path, recipe: Mapping[str, Any]) -> d
         except BaseException:
             _remove_leftovers(settings, output)
             raise
+        _remove_leftovers(settings, output)  # of a process that was killed and whose task another one did
         if not lost:  # or the same command tries again
             write_json(output / "parts" / _DONE, wanted)
     if (output / "parts" / _DONE).exists():
@@ -120,7 +126,8 @@ def _build(settings: Corpus, output: Path, files: list[Job], warnings: list[str]
 
 def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
     """One job per input file, in the order of the corpus: by language, file name, path; and warnings."""
-    found = [("dump", path, language_of_file) for path in _dumps(settings.dumps)]
+    dumps, warnings = _without_other_projects(_dumps(settings.dumps))
+    found = [("dump", path, language_of_file) for path in dumps]
     found += [("text", path, language_of_text) for path in _texts(settings.text)]
     if settings.hub:
         from unibert.corpus.hub import hub_files
@@ -150,7 +157,6 @@ def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
         )
         for kind, path, language_of in found
     ]
-    warnings = []
     if settings.languages is not None:
         languages = {job.language for job in jobs}
         missing = [code for code in settings.languages if code not in languages]
@@ -164,6 +170,7 @@ def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
         if missing:
             warnings.append(f"corpus.languages names {', '.join(missing)}, but no file is in it")
     jobs.sort(key=lambda job: (job.language, job.path.name, str(job.path)))
+    warnings += _told_twice([job.path for job in jobs if job.kind == "dump"])
     seen: set[str] = set()
     for job in jobs:
         if job.name in seen:
@@ -186,6 +193,40 @@ def _dumps(patterns: Iterable[str]) -> list[Path]:
     spelled = [str(Path(glob.escape(p)) / "*.xml*") if Path(p).expanduser().is_dir() else p for p in patterns]
     found = expand(spelled, "dump") if spelled else []
     return [path for path in found if not _BESIDE_DUMPS.search(path.name)]
+
+
+def _without_other_projects(dumps: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """The dumps without those whose name says another project and no language, and a warning for each of these."""
+    kept, warnings = [], []
+    for path in dumps:
+        try:
+            language_of_file(path)
+        except DataError:
+            project = other_project(Header(), path.name)
+            if project is None:
+                raise
+            warnings.append(f"{path.name}: a dump of {project}, not of Wikipedia: left out")
+        else:
+            kept.append(path)
+    return kept, warnings
+
+
+def _told_twice(dumps: Iterable[Path]) -> list[str]:
+    """A warning for every wiki whose articles are in more than one of the dumps, by the dumps' names."""
+    forms: dict[str, set[str]] = {}
+    folders: dict[str, int] = Counter(path.name for path in dumps)
+    for path in dumps:
+        if form := _FORM.match(path.name):
+            forms.setdefault(form["wiki"], set()).add(form[0])
+    warnings = [
+        f"{wiki}: dumps of several dates or forms ({', '.join(sorted(names))}): their articles are in the corpus once "
+        "for each"
+        for wiki, names in sorted(forms.items())
+        if len(names) > 1
+    ]
+    return warnings + [
+        f"{name}: in {number} folders, and read as often" for name, number in folders.items() if number > 1
+    ]
 
 
 def _texts(patterns: Iterable[str]) -> list[Path]:
@@ -228,13 +269,13 @@ def _identity(settings: Corpus, files: Sequence[Job]) -> dict[str, Any]:
 def _finished(output: Path, wanted: Mapping[str, str]) -> dict[str, Any] | None:
     """The statistics of a corpus that is complete and made from this very input; None if there is none."""
     try:
-        done, statistics = read_json(output / "parts" / _DONE), read_json(output / STATISTICS)
+        done, statistics = read_json(output / "parts" / _DONE), read_statistics(output)
         whole = all(
-            (output / f"{code}.parquet").exists()
+            (output / f"{code}.parquet").stat().st_size == read_json(output / "parts" / f"{code}.merged.json")["bytes"]
             for code, counts in statistics["languages"].items()
             if counts["samples"]
         )
-    except (DataError, TypeError, KeyError):
+    except (DataError, OSError, TypeError, KeyError):
         return None
     return statistics if done == wanted and whole else None
 

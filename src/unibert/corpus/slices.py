@@ -213,6 +213,8 @@ class SliceStream:
         if self._bz2 is None or self._decoder is not None:
             return unread, False
         damaged = self._bz2.start
+        if damaged >= stop:
+            return 0, False  # a page reached into the next slice, which tells what is skipped there
         if self._bz2.skip_damage(stop):
             return self._bz2.start - damaged, True
         return (stop - damaged if stop < self._raw.seek(0, 2) else unread), False

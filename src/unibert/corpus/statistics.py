@@ -214,7 +214,32 @@ def read_statistics(folder: Path) -> dict[str, Any]:
             f"{path}: statistics of version {found}; this is version {SCHEMA}, which also knows how long samples are",
             "Build the corpus again: unibert corpus build RECIPE.",
         )
+    try:
+        _see_that_it_adds_up(statistics)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path}: damaged, or changed by hand ({type(error).__name__}: {error})",
+            "Delete the file and build the corpus again: unibert corpus build RECIPE.",
+        ) from None
     return statistics
+
+
+def _see_that_it_adds_up(statistics: Mapping[str, Any]) -> None:
+    """Fail, in any of many ways, if something is not there, is of another kind or does not fit the totals."""
+    total = empty_counts()
+    for counts in statistics["languages"].values():
+        add_counts(total, counts)
+        length_summary(counts["lengths"])
+    totals = statistics["totals"]
+    add_counts(empty_counts(), totals)
+    length_summary(totals["lengths"])
+    for key in (*_COUNTS, "rules"):
+        if total[key] != totals[key]:
+            raise ValueError(f"the languages' {key} do not add up to the total")
+    for entry in statistics["files"]:
+        _ = [entry[key] for key in ("file", "language", "kind", "bytes", "pages", "samples", "damage")]
+    if not isinstance(statistics["token_counter"], str) or not all(isinstance(w, str) for w in statistics["warnings"]):
+        raise TypeError("token_counter or warnings are not text")
 
 
 # --- as text ---

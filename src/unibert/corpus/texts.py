@@ -183,6 +183,8 @@ def _lines(path: Path, advance: Callable[[int], None], lost: _Lost) -> Iterator[
             lost.ended = f"{damage_reason(error)} after line {lost.read:,}; read the lines before it"
         except UnicodeDecodeError:
             lost.ended = f"the UTF-16 ends in the middle of a character after line {lost.read:,}"
+    if not lost.read and not lost.ended:
+        lost.ended = "the file is empty"
     advance(path.stat().st_size - reported)
 
 
@@ -283,15 +285,17 @@ def _rows(path: Path, column: str, advance: Callable[[int], None], lost: _Lost) 
         # Streamed, not read ahead: a row group may be larger than the memory.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BLOCK, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
-            if column in names:
-                columns = [name for name in dict.fromkeys((column, "title", "id")) if name in names]
+            if names.count(column) == 1:
+                # Of several columns of one name none can be asked for.
+                columns = [name for name in dict.fromkeys((column, "title", "id")) if names.count(name) == 1]
                 total = max(file.metadata.num_rows, 1)
                 for group in range(file.num_row_groups):
                     yield from _row_group(file, group, column, columns, lost)
                     advance(size * lost.read // total - reported)
                     reported = size * lost.read // total
             else:
-                lost.ended = f"no column {column!r} ({_names(names)})"
+                several = "several columns" if column in names else "no column"
+                lost.ended = f"{several} {column!r} ({_names(names)})"
     except _DAMAGED as error:
         lost.ended = f"cannot be read as Parquet ({_one_line(error)})"
     advance(size - reported)

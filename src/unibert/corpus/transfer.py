@@ -146,6 +146,8 @@ def _append(
             start += len(chunk)
             if start > file.size:
                 raise _other_size(file, f"{start} or more")
+        if stream:
+            stream.flush()  # the last bytes may be those that find no room
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(error.errno, error.strerror, str(part)) from None  # a write does not say where it failed

@@ -52,6 +52,8 @@ def corpus_statistics(place: Path, output: Path | None = None) -> tuple[dict[str
 
     if place.is_dir():
         folder = place if (place / STATISTICS).exists() or not (place / "corpus").is_dir() else place / "corpus"
+    elif not place.exists():
+        raise DataError(f"{place}: no such folder or recipe", "Name a corpus folder, a run's folder, or a recipe.")
     else:
         folder = load_recipe(place).output / "corpus"
     statistics = read_statistics(folder)

@@ -42,7 +42,7 @@ def main() -> None:
             for path in dumps:
                 shutil.copy(path, folder / "dumps" / str(number))
         began = time.perf_counter()
-        statistics = build_corpus(Corpus(dumps=[f"{folder}/dumps/*"], workers=cores), folder / "corpus", {})
+        statistics = build_corpus(Corpus(dumps=[f"{folder}/dumps/*/*"], workers=cores), folder / "corpus", {})
         corpus_seconds = time.perf_counter() - began
         began = time.perf_counter()
         tokens = Tokens(tokenizer=str(DATA / "mbert" / "vocab.txt"), workers=cores)

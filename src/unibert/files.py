@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -103,8 +103,15 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def expand(patterns: Iterable[str | Path], what: str) -> list[Path]:
+def expand(
+    patterns: Iterable[str | Path], what: str, left_out: Callable[[Path], object] = lambda path: False
+) -> list[Path]:
     """Turn files, folders and globs into a sorted list of files without repetition.
+
+    Args:
+        patterns: files, folders, globs.
+        what: is looked for, for messages.
+        left_out: tells which files are not meant, though a pattern matches them.
 
     Raises:
         DataError: a pattern that matches nothing.
@@ -116,6 +123,7 @@ def expand(patterns: Iterable[str | Path], what: str) -> list[Path]:
             matches = [child for child in path.iterdir() if child.is_file() and not child.name.startswith(".")]
         else:
             matches = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
+        matches = [path for path in matches if not left_out(path)]
         if not matches:
             raise DataError(f"{pattern}: no such {what}", "Check the path; it is relative to the current folder.")
         found.update(matches)

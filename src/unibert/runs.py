@@ -17,7 +17,7 @@ from unibert.errors import DataError, RunMismatch
 from unibert.files import fingerprint, read_json, write_json
 
 RUN_FILE = "run.json"
-_PACKAGES = ("unibert", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "seqeval")
+_PACKAGES = ("unibert", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "datatrove", "seqeval")
 
 
 def provenance() -> dict[str, Any]:

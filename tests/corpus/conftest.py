@@ -3,8 +3,24 @@ from pathlib import Path
 import pytest
 
 from corpus_support import COMPRESSIONS, dump_xml
+from executor_support import Note
 from mirror_support import BODY, INDEX, XML, serving
 from unibert.corpus.download import download_dumps
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("UNIBERT_QUIET", "1")
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """Make tasks; those of a name in `changes` are different."""
+
+    def make(count, **changes):
+        return [Note(tmp_path, f"task{n}", **changes.get(f"task{n}", {})) for n in range(count)]
+
+    return make
 
 
 @pytest.fixture
@@ -25,7 +41,6 @@ def write_dump(tmp_path):
 @pytest.fixture
 def mirror(monkeypatch):
     """An empty mirror of dumps on loopback."""
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as server:
         yield server

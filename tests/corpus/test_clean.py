@@ -130,16 +130,16 @@ def test_every_rule_is_documented():
 
 def test_the_rules_run_in_the_paper_s_order():
     rules = Rules()
-    assert apply_rules("one two three four five", rules, words) == ("one two three four five", None, (), 5)
-    assert apply_rules("one two three four", rules, words) == (None, "short", (), 0)
-    assert apply_rules("<br>", rules, words) == (None, "html", ("html",), 0)
-    assert apply_rules("https://example.org", rules, words) == (None, "links_only", (), 0)
-    assert apply_rules("1234567890 ab", rules, words) == (None, "digits", (), 0)
-    assert apply_rules("\u200b\u200b", rules, words) == (None, "hidden_characters", ("hidden_characters",), 0)
+    assert apply_rules("one two three four five", rules, words)[:4] == ("one two three four five", None, (), 5)
+    assert apply_rules("one two three four", rules, words)[:4] == (None, "short", (), 0)
+    assert apply_rules("<br>", rules, words)[:4] == (None, "html", ("html",), 0)
+    assert apply_rules("https://example.org", rules, words)[:4] == (None, "links_only", (), 0)
+    assert apply_rules("1234567890 ab", rules, words)[:4] == (None, "digits", (), 0)
+    assert apply_rules("\u200b\u200b", rules, words)[:4] == (None, "hidden_characters", ("hidden_characters",), 0)
     # Digits are counted before hidden characters go: 8 of 12 are not above 70 %, 8 of 10 would be.
     assert apply_rules("12345678ab\u200b\u200b", rules, lambda _: 9).text == "12345678ab"
     both = apply_rules("one <b>two</b> three\u200b four five", rules, words)
-    assert both == ("one two three four five", None, ("html", "hidden_characters"), 5)
+    assert both[:4] == ("one two three four five", None, ("html", "hidden_characters"), 5)
 
 
 @pytest.mark.parametrize(

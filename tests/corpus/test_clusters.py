@@ -16,21 +16,6 @@ from unibert.errors import DataError, Interrupted
 from unibert.recipe import Corpus, Executor
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """Make tasks; those of a name in `changes` are different."""
-
-    def make(count, **changes):
-        return [Note(tmp_path, f"task{n}", **changes.get(f"task{n}", {})) for n in range(count)]
-
-    return make
-
-
 def run(tasks, folder, workers=2, settings=None):
     return run_tasks(tasks, settings, workers, folder / "logs", "notes")
 

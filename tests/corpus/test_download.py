@@ -170,6 +170,13 @@ def test_two_downloads_into_one_folder_do_not_mix(german, fetch, tmp_path):
     assert german.asked == []
 
 
+def test_a_system_without_locks_can_download_and_read_the_record(german, fetch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert content(fetch().folder)[XML] == BODY
+    script = "import sys; sys.modules['fcntl'] = None; import unibert.corpus.card"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
 def command(mirror, folder, *more):
     arguments = ["corpus", "download", "--languages", "de", "--mirror", mirror.address, "--output", str(folder), *more]
     return [sys.executable, "-m", "unibert", *arguments]

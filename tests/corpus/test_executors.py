@@ -17,21 +17,6 @@ from unibert.recipe import Executor
 LOCAL = Executor()
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """Make tasks; those of a name in `changes` are different."""
-
-    def make(count, **changes):
-        return [Note(tmp_path, f"task{n}", **changes.get(f"task{n}", {})) for n in range(count)]
-
-    return make
-
-
 def run(tasks, folder, workers=2, settings=LOCAL):
     return run_tasks(tasks, settings, workers, folder / "logs", "notes")
 
@@ -78,6 +63,13 @@ def test_a_task_that_always_kills_its_process_is_given_up_and_the_others_stand(n
     assert {task.name for task in run(tasks, tmp_path)} == {"task1", "task3"}
     assert [task.runs() for task in tasks] == [1, 2, 2, 2, 1]
     assert [task.finished() for task in tasks] == [True, False, True, False, True]
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_is_killed_in_the_middle_of_telling_stops_nobody(notes, tmp_path):
+    tasks = notes(3, task1={"killed": 1, "holding": True})
+    assert run(tasks, tmp_path) == []
+    assert [task.runs() for task in tasks] == [1, 2, 1]
 
 
 def test_a_second_chance_has_the_machine_to_itself(notes, tmp_path):

@@ -9,14 +9,10 @@ import pytest
 
 from corpus_support import PROSE, articles, dump_xml, page_xml
 from unibert.corpus import sources
+from unibert.corpus.blocks import WikipediaReader
 from unibert.corpus.pipeline import build_corpus
-from unibert.errors import RunMismatch
+from unibert.errors import DataError, RunMismatch
 from unibert.recipe import Corpus, Deduplication
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
 
 
 def rows(folder, language):
@@ -49,6 +45,33 @@ def test_a_dump_of_another_project_is_left_out_and_named(tmp_path, write_dump):
     damage = {entry["file"]: entry["damage"] for entry in statistics["files"]}
     assert "Wiktionary" in damage["dewiktionary-x.xml"]
     assert damage["dewiki-x.xml"] is None
+
+
+@pytest.mark.parametrize("name", ["commonswiki-x.xml", "wikidatawiki-x.xml.bz2", "metawiki-x.xml"])
+def test_a_project_without_a_language_is_left_out_and_named(tmp_path, write_dump, name):
+    write_dump(articles(3), name, tmp_path / "in")
+    write_dump(articles(3), "dewiki-x.xml", tmp_path / "in")
+    statistics = build_corpus(Corpus(dumps=[str(tmp_path / "in")], workers=1), tmp_path / "out", {})
+    assert statistics["totals"]["samples"] == 3
+    assert [warning.partition(":")[0] for warning in statistics["warnings"]] == [name]
+
+
+def test_what_a_download_leaves_beside_the_dumps_is_not_read(tmp_path, write_dump):
+    path = write_dump(articles(3), "dewiki-x-multistream.xml.bz2", tmp_path / "in")
+    (path.parent / f"{path.name}.md5").write_text("0" * 32)
+    (path.parent / f"{path.name}-rss.xml").write_text("<rss/>")
+    (path.parent / "dewiki-y.xml.bz2.part").write_bytes(path.read_bytes()[:-50])
+    (path.parent / "dewiki-z.xml.bz2.part").touch()
+    statistics = build_corpus(Corpus(dumps=[str(tmp_path / "in")], workers=1), tmp_path / "out", {})
+    assert [file["file"] for file in statistics["files"]] == [path.name]
+    read = [document.metadata["source"] for document in WikipediaReader(str(tmp_path / "in")).run()]
+    assert read == [path.name] * 3
+
+
+def test_a_dump_that_is_named_by_two_paths_is_told(tmp_path, write_dump):
+    path = write_dump(articles(3), "dewiki-x.xml", tmp_path / "in")
+    with pytest.raises(DataError, match="named twice"):
+        build_corpus(Corpus(dumps=[str(path), f"{path.parent}/../in/*.xml"], workers=1), tmp_path / "out", {})
 
 
 def test_damage_of_several_slices_stands_in_one_entry(tmp_path):

@@ -123,6 +123,16 @@ def test_paragraphs_in_another_language_are_dropped_and_counted(job, monkeypatch
     assert "Nummer 7" in counts["examples"]["other_language"][0]["text"]
 
 
+def test_an_example_shows_what_its_rule_left_though_another_dropped_it(job, tmp_path):
+    path = tmp_path / "de.txt"
+    path.write_text("Zwei Wo\u200brte\n", encoding="utf-8")
+    text = replace(job, path=path, kind="text")
+    text.run(advance)
+    examples = text.result()["counts"]["examples"]
+    assert examples["hidden_characters"] == [{"before": "Zwei Wo\u200brte", "after": "Zwei Worte"}]
+    assert examples["short"] == [{"text": "Zwei Wo\u200brte"}]
+
+
 def test_a_failure_in_the_middle_leaves_no_part(job, monkeypatch):
     def fail(*_):
         raise ValueError("odd")

@@ -16,11 +16,6 @@ from unibert.recipe import Corpus
 from unibert.tokenizer_files import SPECIAL_TOKENS
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
-
-
 @pytest.fixture
 def inputs(tmp_path, write_dump):
     """Two German dumps, a Latgalian one, German and Swati text, and files beside them that are none of these."""

@@ -13,12 +13,6 @@ from tests_support import heed_interrupts
 from unibert.corpus.pipeline import build_corpus
 from unibert.recipe import Corpus
 
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("UNIBERT_QUIET", "1")
-
-
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -26,9 +26,8 @@ from loguru import logger
 from unibert.corpus.clean import apply_rules
 from unibert.corpus.counting import token_counter
 from unibert.corpus.slices import Slice, plan_slices
-from unibert.corpus.sources import DumpSource
+from unibert.corpus.sources import DumpSource, dump_files
 from unibert.corpus.statistics import empty_counts
-from unibert.files import expand
 from unibert.languages import language_of_file
 from unibert.recipe import Rules
 
@@ -57,8 +56,9 @@ class WikipediaReader(PipelineStep):
         """The documents of every `world_size`-th slice, from number `rank`; after those that come in."""
         if data:
             yield from data
-        files = [path for path in expand(self.dumps, "dump") if ".xml" in path.name]
-        slices = [(path, part) for path in files for part in plan_slices(path, self.slice_mb * 1_000_000)]
+        slices = [
+            (path, part) for path in dump_files(self.dumps) for part in plan_slices(path, self.slice_mb * 1_000_000)
+        ]
         for path, part in slices[rank::world_size]:
             yield from self._read(path, part)
 

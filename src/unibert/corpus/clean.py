@@ -29,6 +29,8 @@ class Cleaned(NamedTuple):
     """The rules that changed it, in order."""
     tokens: int
     """Tokens of the clean text, by the counter; 0 for a dropped one."""
+    reached: str
+    """The text as the rules left it, a dropped one too."""
 
 
 def apply_rules(text: str, rules: Rules, count_tokens: Callable[[str], int]) -> Cleaned:
@@ -48,22 +50,22 @@ def apply_rules(text: str, rules: Rules, count_tokens: Callable[[str], int]) -> 
             changed.append("html")
             text = cleaned
         if not text:
-            return Cleaned(None, "html", tuple(changed), 0)
+            return Cleaned(None, "html", tuple(changed), 0, text)
     if rules.links_only and has_only_links(text):
-        return Cleaned(None, "links_only", tuple(changed), 0)
+        return Cleaned(None, "links_only", tuple(changed), 0, text)
     if rules.digits and has_too_many_digits(text, rules.max_digit_share):
-        return Cleaned(None, "digits", tuple(changed), 0)
+        return Cleaned(None, "digits", tuple(changed), 0, text)
     if rules.hidden_characters:
         cleaned = remove_hidden_characters(text)
         if cleaned != text:
             changed.append("hidden_characters")
             text = cleaned
         if not text:
-            return Cleaned(None, "hidden_characters", tuple(changed), 0)
+            return Cleaned(None, "hidden_characters", tuple(changed), 0, text)
     tokens = count_tokens(text)
     if rules.short and is_too_short(tokens, rules.min_tokens):
-        return Cleaned(None, "short", tuple(changed), 0)
-    return Cleaned(text, None, tuple(changed), tokens)
+        return Cleaned(None, "short", tuple(changed), 0, text)
+    return Cleaned(text, None, tuple(changed), tokens, text)
 
 
 # --- rule 1 ---

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import re
 import shutil
 import sys
@@ -151,6 +150,11 @@ def _tell(line: str) -> None:
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Two downloads into one folder would write into the same parts."""
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        yield
+        return
     with (folder / ".downloads.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

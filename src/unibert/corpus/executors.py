@@ -65,7 +65,9 @@ def run_tasks(
     """Run the tasks that are not finished.
 
     A task whose process is killed is run once more after all the others, with nothing beside it; if it is killed
-    again, it is given up and the others stand. An exception in a task ends the whole run.
+    again, it is given up and the others stand. An exception in a task ends the whole run. With one worker here, which
+    is this process, nobody is left to see that it is killed; on Slurm both are tasks without a result, which end the
+    run when the job has ended.
 
     Args:
         tasks: in any order; the largest are started first.
@@ -219,7 +221,8 @@ class _Worker:
     def __init__(self, executor: LocalExecutor) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.read = context.Value("q", 0)
+        # Without a lock, which a process that is killed would hold for ever: only one side writes at a time.
+        self.read = context.RawValue("q", 0)
         """How much of its task it has done."""
         self.rank: int | None = None
         """The task it was given; None before it has said that it is ready."""

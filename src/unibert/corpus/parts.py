@@ -186,7 +186,7 @@ def _clean(source: Iterable[Sample], job: Job, recorder: Recorder) -> Iterator[S
         recorder.counts["paragraphs"] += 1
         cleaned = apply_rules(sample.text, job.rules, count_tokens)
         for rule in cleaned.changed:
-            recorder.changed(rule, sample.text, cleaned.text or "")
+            recorder.changed(rule, sample.text, cleaned.reached)
         if cleaned.text is None:
             recorder.dropped(str(cleaned.dropped_by), sample.text)
         elif judge is not None and not judge(cleaned.text):

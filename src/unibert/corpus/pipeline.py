@@ -19,6 +19,7 @@ from unibert.corpus.dump import other_project
 from unibert.corpus.export_xml import Header
 from unibert.corpus.merge import merges
 from unibert.corpus.parts import Job, entry, telling_of_full_disk
+from unibert.corpus.sources import dump_files
 from unibert.corpus.statistics import STATISTICS, empty_counts, merge_statistics, read_statistics
 from unibert.corpus.texts import is_text, language_of_text
 from unibert.errors import DataError, Interrupted
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 _DONE = "done.json"
 _FEW = 20_000
 """Samples that are merged, and searched for repeated ones, sooner than processes are started for it."""
-_BESIDE_DUMPS = re.compile(r"\.(?:md5|sha1|sha256|part|json)$|-rss\.xml$|-index\d*\.txt")
-"""What a mirror or a download leaves beside the dumps."""
 _FORM = re.compile(r"(?P<wiki>\w+)-(?P<date>\d{8}|latest)-pages-(?P<kind>[a-z]+)(?P<multistream>-multistream)?")
 """The beginning of a dump's name; its parts differ in what follows."""
 
@@ -126,16 +125,25 @@ def _build(settings: Corpus, output: Path, files: list[Job], warnings: list[str]
 
 def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
     """One job per input file, in the order of the corpus: by language, file name, path; and warnings."""
-    dumps, warnings = _without_other_projects(_dumps(settings.dumps))
-    found = [("dump", path, language_of_file) for path in dumps]
-    found += [("text", path, language_of_text) for path in _texts(settings.text)]
+    warnings: list[str] = []
+    found: list[tuple[str, Path, str]] = []
+    for path in dump_files(settings.dumps):
+        try:
+            found.append(("dump", path, language_of_file(path)))
+        except DataError:
+            project = other_project(Header(), path.name)
+            if project is None:
+                raise
+            warnings.append(f"{path.name}: a dump of {project}, not of Wikipedia: left out")
+    found += [("text", path, language_of_text(path)) for path in _texts(settings.text)]
     if settings.hub:
         from unibert.corpus.hub import hub_files
 
-        found += [("text", path, language_of_text) for path in hub_files(settings.hub, settings.languages)]
+        found += [("text", path, language_of_text(path)) for path in hub_files(settings.hub, settings.languages)]
     if not found:
         raise DataError(
-            "corpus.dumps, corpus.text and corpus.hub name no file: there is nothing to read", "Name dumps or text."
+            "; ".join(warnings) or "corpus.dumps, corpus.text and corpus.hub name no file: there is nothing to read",
+            "Name dumps or text.",
         )
     tokenizer_mark = "words"  # after the files: a hub that does not answer takes its time
     if settings.tokenizer is not None:
@@ -145,7 +153,7 @@ def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
     jobs = [
         Job(
             path=path.absolute(),
-            language=language_of(path),
+            language=language,
             kind=kind,
             rules=settings.rules,
             tokenizer=_absolute(settings.tokenizer),
@@ -155,7 +163,7 @@ def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
             text_column=settings.text_column,
             folder=folder,
         )
-        for kind, path, language_of in found
+        for kind, path, language in found
     ]
     if settings.languages is not None:
         languages = {job.language for job in jobs}
@@ -174,7 +182,7 @@ def _files(settings: Corpus, folder: Path) -> tuple[list[Job], list[str]]:
     seen: set[str] = set()
     for job in jobs:
         if job.name in seen:
-            raise DataError(f"{job.path}: named both as a dump and as text", "Name it once.")
+            raise DataError(f"{job.path}: named twice (as a dump and as text, or by two paths)", "Name it once.")
         seen.add(job.name)
     unknown = identify.unknown_languages(settings.identify, sorted({job.language for job in jobs}))
     if unknown:
@@ -186,29 +194,6 @@ def _absolute(name: str | None) -> str | None:
     """A path that is there, for a process with another working folder; a name of the hub stays as it is."""
     path = Path(name).expanduser() if name else None
     return str(path.absolute()) if path and path.exists() else name
-
-
-def _dumps(patterns: Iterable[str]) -> list[Path]:
-    """Files of the patterns; in a folder only those of the right ending, since folders hold checksums and notes too."""
-    spelled = [str(Path(glob.escape(p)) / "*.xml*") if Path(p).expanduser().is_dir() else p for p in patterns]
-    found = expand(spelled, "dump") if spelled else []
-    return [path for path in found if not _BESIDE_DUMPS.search(path.name)]
-
-
-def _without_other_projects(dumps: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """The dumps without those whose name says another project and no language, and a warning for each of these."""
-    kept, warnings = [], []
-    for path in dumps:
-        try:
-            language_of_file(path)
-        except DataError:
-            project = other_project(Header(), path.name)
-            if project is None:
-                raise
-            warnings.append(f"{path.name}: a dump of {project}, not of Wikipedia: left out")
-        else:
-            kept.append(path)
-    return kept, warnings
 
 
 def _told_twice(dumps: Iterable[Path]) -> list[str]:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import glob
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from unibert.corpus.dump import DumpReader
 from unibert.corpus.wikitext import paragraphs
+from unibert.files import expand
 
 if TYPE_CHECKING:
     from unibert.corpus.slices import Slice
 
 _REPORT_EVERY = 1 << 20  # bytes of input
+_BESIDE_DUMPS = re.compile(r"\.(?:md5|sha1|sha256|part|json)$|-rss\.xml$|-index\d*\.txt")
+"""What a mirror or a download leaves beside the dumps."""
+
+
+def dump_files(patterns: Iterable[str | Path]) -> list[Path]:
+    """Files of the patterns; in a folder only those of the right ending, since folders hold checksums and notes too.
+
+    Raises:
+        DataError: a pattern that matches no dump.
+    """
+    spelled = [Path(glob.escape(str(p))) / "*.xml*" if Path(p).expanduser().is_dir() else p for p in patterns]
+    return expand(spelled, "dump", lambda path: _BESIDE_DUMPS.search(path.name)) if spelled else []
 
 
 class Sample(NamedTuple):

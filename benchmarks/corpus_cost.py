@@ -54,9 +54,9 @@ def main() -> None:
     print(
         f"{size / 1e6:.1f} MB clean; MB/s a core: {rates[0]:.2f} from dumps, {rates[1]:.2f} to tokens", file=sys.stderr
     )
-    dollars = core_seconds / 3600 * options.dollars
+    price = f"${core_seconds / 3600 * options.dollars:,.2f} at ${options.dollars} a core hour"
     for where, number in (("16 cores", 16), ("10 nodes of 16 cores", 160)):
-        claim = f"predicted: 107 Wikipedias ({CLEAN_GB} GB clean) to token shards on {where}, about ${dollars:,.0f}"
+        claim = f"predicted: 107 Wikipedias ({CLEAN_GB} GB clean) to token shards on {where}, {price}"
         print(json.dumps({"claim": claim, "unit": "hours", "ours": core_seconds / 3600 / number, **provenance()}))
 
 

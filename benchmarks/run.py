@@ -35,8 +35,8 @@ def table(results: list[dict]) -> str:
     lines = [START, "| claim | ours | baseline | ratio (range) | script |", "|---|---|---|---|---|"]
     for r in results:
         baseline = f"{r['baseline']:,.4g} {r['unit']}" if "baseline" in r else ""
-        ratio = f"**{r['ratio']:.2f}**" if "ratio" in r else ""
-        if "pairs" in r:
+        ratio = f"**{r['ratio']:,.{0 if r['ratio'] >= 100 else 2}f}**" if "ratio" in r else ""
+        if r.get("pairs", 1) > 1:
             ratio += f" ({r['lowest']:.2f} to {r['highest']:.2f}, {r['pairs']} pairs)"
         ours = f"{r['ours']:,.4g} {r['unit']}"
         lines.append(f"| {r['claim']} | {ours} | {baseline} | {ratio} | `benchmarks/{r['script']}` |")

@@ -46,16 +46,35 @@ def in_order(
     """The results in the order of the items; at most `ahead` of them are begun and not yet taken."""
     begun: deque[Future[Result]] = deque()
     for item in items:
-        begun.append(executor.submit(function, item))
+        with interrupts_held():  # this may start a process
+            begun.append(executor.submit(function, item))
         if len(begun) >= ahead:
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()
 
 
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits while a process is started, which inherits that until `work_for_parent`.
+
+    Without this a worker that is still importing would answer Ctrl-C with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def work_for_parent() -> None:
     """Make this process a worker: it leaves Ctrl-C to its parent, and ends when the parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -156,6 +156,10 @@ def test_headings_that_are_not_quite_right(source, expected):
     assert paragraphs(source) == expected
 
 
+def test_brackets_that_a_removal_joins_go():
+    assert plain_text("a [''[ b ]''] c") == "a b c"
+
+
 def test_header_cells_go_where_the_table_has_no_beginning_or_end_and_stay_where_they_are_prose():
     assert plain_text("Vor.\n\n|-\n! Jahr !! Ort\n! Etappe\n|}\n\nNach.\n\n!Kung ist eine Sprache.") == (
         "Vor.\n\nNach.\n\n!Kung ist eine Sprache."

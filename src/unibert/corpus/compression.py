@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import zlib
+from abc import abstractmethod
 from typing import IO, Any, Protocol
 
 import zstandard
@@ -105,8 +106,8 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read1(self, size: int) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def read1(self, size: int) -> bytes: ...
 
     def readinto(self, buffer: Any) -> int:
         data = self.read1(len(buffer))

@@ -28,7 +28,7 @@ from loguru import logger
 
 from unibert.corpus.parts import telling_of_full_disk
 from unibert.errors import DataError
-from unibert.processes import work_for_parent
+from unibert.processes import interrupts_held, work_for_parent
 from unibert.progress import progress_bar
 from unibert.recipe import Executor
 from unibert.runs import usable_cores
@@ -228,7 +228,8 @@ class _Worker:
         """The task it was given; None before it has said that it is ready."""
         self.busy = True
         self.process = context.Process(target=_work, args=(executor, theirs, self.read), daemon=True)
-        self.process.start()
+        with interrupts_held():
+            self.process.start()
         theirs.close()  # so that the end of the process is the end of the connection
 
     def give(self, rank: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -58,7 +59,7 @@ class Malformed(Exception):
         self.fatal = fatal
 
 
-class _Parser:
+class _Parser(ABC):
     """What the parsers of headers and of pages share: expat, the path of open elements, the text of those wanted.
 
     Built on expat itself rather than on a tree: nothing has to be cleared, and damage comes with its byte offset.
@@ -141,11 +142,11 @@ class _Parser:
         elif name in self._MARKS:
             self._element_ends(name)
 
-    def _value(self, name: str, value: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _value(self, name: str, value: str) -> None: ...
 
-    def _element_begins(self, name: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _element_begins(self, name: str) -> None: ...
 
     def _element_ends(self, name: str) -> None:
         self.ended = not self._path

@@ -338,7 +338,10 @@ def _tidy(text: str) -> str:
         text = _TWO_COMMAS.sub("", text)
         text = _BEFORE_POINT.sub("", text)
         text = _LEFT.sub(lambda match: " " if " " in match[0] else "", text)
-        text = _without_brackets(text.strip())
+        text = text.strip()
+    if "[[" in text or "]]" in text:
+        # Single brackets, which what stood between them has joined: quotes, say.
+        text = " ".join(_without_brackets(text).split())
     if "&" in text:
         # Last, because what an entity stands for is never markup.
         text = " ".join(_ENTITY.sub(lambda match: html.unescape(match[0]), text).split())

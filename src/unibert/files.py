@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -72,6 +73,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+@contextmanager
+def telling_of_full_disk(path: Path) -> Iterator[None]:
+    """What fails for want of room in this block, which writes `path`, is told with the file's name and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            "Make room on the disk, or allow larger files there, and run the same command again: what is finished is "
+            "kept.",
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

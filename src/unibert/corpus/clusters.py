@@ -20,7 +20,7 @@ from typing import Any
 from datatrove.executor.ray import RayPipelineExecutor
 from datatrove.executor.slurm import SlurmPipelineExecutor
 
-from unibert.corpus.executors import Progress, QuietTasks, RunTask
+from unibert.corpus.executors import Progress, QuietTasks, RunTask, WatchedTasks
 from unibert.errors import DataError, Interrupted
 from unibert.files import read_json, write_json
 from unibert.recipe import Executor
@@ -97,7 +97,7 @@ def _see_that_a_task_fits(ray: Any, settings: Executor) -> None:
     print(f"warning: {told}: waiting until there is a larger one (corpus.executor.memory_gb)", file=sys.stderr)
 
 
-class RayExecutor(QuietTasks, RayPipelineExecutor):
+class RayExecutor(WatchedTasks, RayPipelineExecutor):
     """Each task is a Ray task of its own, spread over the nodes."""
 
     def __init__(self, step: RunTask, settings: Executor, workers: int | None, folder: Path) -> None:

@@ -16,6 +16,7 @@ import os
 import pickle
 import time
 import traceback
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,8 +27,8 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
-from unibert.corpus.parts import telling_of_full_disk
 from unibert.errors import DataError
+from unibert.files import telling_of_full_disk
 from unibert.processes import interrupts_held, work_for_parent
 from unibert.progress import progress_bar
 from unibert.recipe import Executor
@@ -161,17 +162,21 @@ class QuietTasks(PipelineExecutor):
             finally:
                 logger.remove()
 
+
+class WatchedTasks(QuietTasks):
+    """An executor that sees when the process of a task is killed."""
+
     def run_all(self, progress: Progress) -> list[int]:
         """Run every rank; returns those that were given up."""
         killed = self._side_by_side(list(range(self.world_size)), progress)
         return [rank for rank in killed if self._side_by_side([rank], progress)]
 
+    @abstractmethod
     def _side_by_side(self, ranks: list[int], progress: Progress) -> list[int]:
         """Run some ranks; returns those whose process was killed."""
-        raise NotImplementedError
 
 
-class LocalExecutor(QuietTasks, LocalPipelineExecutor):
+class LocalExecutor(WatchedTasks, LocalPipelineExecutor):
     """Processes of this machine; this very process, if there is to be only one worker."""
 
     def __init__(self, step: RunTask, workers: int, folder: Path) -> None:

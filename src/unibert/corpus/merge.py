@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from unibert.corpus.counting import token_counter
 from unibert.corpus.dedup import Removed
-from unibert.corpus.parts import ROWS, Job, RowGroups, telling_of_full_disk
+from unibert.corpus.parts import ROWS, Job, RowGroups
 from unibert.corpus.statistics import remove_sample
 from unibert.errors import DataError
-from unibert.files import atomic_file, fingerprint, read_json, write_json
+from unibert.files import atomic_file, fingerprint, read_json, telling_of_full_disk, write_json
 
 
 @dataclass(frozen=True)

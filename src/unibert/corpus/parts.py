@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from unibert.corpus.sources import DumpSource, Sample, Source
 from unibert.corpus.statistics import Recorder
 from unibert.corpus.texts import open_text
 from unibert.errors import DataError
-from unibert.files import atomic_file, fingerprint, read_json, write_json
+from unibert.files import atomic_file, fingerprint, read_json, telling_of_full_disk, write_json
 from unibert.recipe import LanguageIdentification, Rules
 
 CONVERTER = 2
@@ -254,18 +253,3 @@ class RowGroups:
             table = pa.Table.from_batches(self._batches, SCHEMA).combine_chunks()
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._batches, self._rows, self._characters = [], 0, 0
-
-
-@contextlib.contextmanager
-def telling_of_full_disk(path: Path) -> Iterator[None]:
-    """What fails for want of room in this block, which writes `path`, is told with the file's name and what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            "Make room on the disk, or allow larger files there, and run the same command again: what is finished is "
-            "kept.",
-        ) from error

@@ -18,12 +18,12 @@ from unibert.corpus.counting import WORDS
 from unibert.corpus.dump import other_project
 from unibert.corpus.export_xml import Header
 from unibert.corpus.merge import merges
-from unibert.corpus.parts import Job, entry, telling_of_full_disk
+from unibert.corpus.parts import Job, entry
 from unibert.corpus.sources import dump_files
 from unibert.corpus.statistics import STATISTICS, empty_counts, merge_statistics, read_statistics
 from unibert.corpus.texts import is_text, language_of_text
 from unibert.errors import DataError, Interrupted
-from unibert.files import expand, read_json, write_json
+from unibert.files import expand, read_json, telling_of_full_disk, write_json
 from unibert.languages import language_of_file
 from unibert.progress import progress_bar
 from unibert.recipe import Corpus, Executor
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _DONE = "done.json"
 _FEW = 20_000
 """Samples that are merged, and searched for repeated ones, sooner than processes are started for it."""
-_FORM = re.compile(r"(?P<wiki>\w+)-(?P<date>\d{8}|latest)-pages-(?P<kind>[a-z]+)(?P<multistream>-multistream)?")
+_FORM = re.compile(r"(?P<wiki>\w+)-(?:\d{8}|latest)-pages-[a-z]+(?:-multistream)?")
 """The beginning of a dump's name; its parts differ in what follows."""
 
 
@@ -69,10 +69,8 @@ def build_corpus(settings: Corpus, output: Path, recipe: Mapping[str, Any]) -> d
     if statistics is None:
         try:
             statistics, lost = _build(settings, output, files, warnings)
-        except BaseException:
-            _remove_leftovers(settings, output)
-            raise
-        _remove_leftovers(settings, output)  # of a process that was killed and whose task another one did
+        finally:
+            _remove_leftovers(settings, output)  # also of a process that was killed and whose task another one did
         if not lost:  # or the same command tries again
             write_json(output / "parts" / _DONE, wanted)
     if (output / "parts" / _DONE).exists():

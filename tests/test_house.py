@@ -13,7 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "unibert"
 FLOORS = [
     ["errors"],
     ["files", "processes", "progress", "stopping"],
-    ["languages", "recipe", "runs", "tokenizer_files"],
+    ["languages", "runs", "settings", "tokenizer_files"],
+    ["pretrain_settings"],
+    ["recipe"],
     ["recipe_file"],
     ["corpus"],
     ["tokens"],

@@ -8,21 +8,54 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Share = Annotated[float, Field(ge=0, le=1)]
-LanguageCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,19}$")]
+from unibert.pretrain_settings import (
+    Adversary,
+    AdversaryMode,
+    Architecture,
+    Distillation,
+    HiddenStates,
+    Masking,
+    Pretrain,
+    Relations,
+    SizeName,
+)
+from unibert.settings import (
+    LanguageCode,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Settings,
+    Share,
+)
 
-
-class Settings(BaseModel):
-    """A node of the settings tree: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+__all__ = [
+    "Adversary",
+    "AdversaryMode",
+    "Architecture",
+    "Benchmark",
+    "Corpus",
+    "Deduplication",
+    "Distillation",
+    "Executor",
+    "FineTune",
+    "HiddenStates",
+    "LanguageIdentification",
+    "Masking",
+    "NerLanguage",
+    "Pretrain",
+    "Recipe",
+    "Relations",
+    "Rules",
+    "Seed",
+    "SizeName",
+    "Teacher",
+    "TeacherCache",
+    "Tokens",
+]
 
 
 class Rules(Settings):
@@ -143,151 +176,17 @@ class Tokens(Settings):
     """Processes that tokenise side by side; one per usable core when unset. Does not change the result."""
 
 
-class Architecture(Settings):
-    """The shape of a BERT encoder; a name stands for the three sizes of the paper's Table 1."""
+class TeacherCache(Settings):
+    """The teacher's most probable pieces per masked row, on disk, for students that are trained one after another.
 
-    layers: PositiveInt
-    """Transformer layers."""
-    hidden: PositiveInt
-    """Width of the token embeddings; a multiple of `heads`."""
-    heads: PositiveInt
-    """Attention heads per layer."""
-    feed_forward: PositiveInt = 3072
-    """Width between the two linear maps of a layer. 3072 is what gives Table 1's parameter counts."""
-    max_positions: PositiveInt = 512
-    """Longest sequence the encoder can read, special tokens included."""
+    An approximation: the KL then compares these pieces and the rest as one.
+    """
 
-    @model_validator(mode="after")
-    def _heads_divide_hidden(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden ({self.hidden}) must be a multiple of heads ({self.heads})")
-        return self
-
-
-SizeName = Literal["small", "xsmall", "xxsmall"]
-AdversaryMode = Literal["none", "loss-reversal", "gradient-reversal", "confusion"]
-
-
-class Masking(Settings):
-    """Which positions are predicted (equation 1): the published recipe of BERT."""
-
-    share: Annotated[float, Field(gt=0, le=1)] = 0.15
-    """Share of a sample's tokens that are chosen, uniformly, special tokens excepted; at least one per sample."""
-    mask: Share = 0.8
-    """Share of the chosen tokens that become [MASK]."""
-    random: Share = 0.1
-    """Share of the chosen tokens that become a random piece; the rest stay as they are."""
-
-    @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
-        if self.mask + self.random > 1:
-            raise ValueError(f"mask ({self.mask}) + random ({self.random}) must not be more than 1")
-        return self
-
-
-class Adversary(Settings):
-    """The language discriminator on mean-pooled embeddings (equations 2 and 3)."""
-
-    mode: AdversaryMode = "confusion"
-    """`none`; `loss-reversal`: equation 5 read literally, student and discriminator both follow -L_adv (it runs off);
-    `gradient-reversal`: the discriminator learns, the student follows the reversed gradient; `confusion`: the student
-    pulls the discriminator's answer towards the uniform distribution."""
-    weight: NonNegativeFloat = 0.1
-    """lambda_adv of equation 5."""
-    hidden: PositiveInt | None = None
-    """Width of one hidden layer of the discriminator; a linear discriminator when unset."""
-    start: NonNegativeInt = 0
-    """Up to this step the weight is 0 for the student; the discriminator learns from step 0."""
-    full: NonNegativeInt = 0
-    """From this step on the weight is whole; it grows linearly between `start` and `full`."""
-    bound: PositiveFloat = 50.0
-    """Warn once when L_adv passes this value: the loss has run off and the model is no longer learning language."""
-
-    @model_validator(mode="after")
-    def _ramp_goes_up(self) -> Self:
-        if self.full and self.full < self.start:
-            raise ValueError(f"full ({self.full}) must not come before start ({self.start})")
-        return self
-
-
-class Distillation(Settings):
-    """KL(teacher || student) between softened predictions (equation 4), on the masked rows."""
-
-    weight: NonNegativeFloat = 0.4
-    """lambda_KD of equation 5."""
-    temperature: PositiveFloat = 2.0
-    """Both models' logits are divided by it before the softmax."""
-    scale_by_temperature: bool = False
-    """Multiply by temperature squared, which keeps the gradient's size when the temperature changes; the paper does
-    not say that it does."""
-
-
-class Pretrain(Settings):
-    """One training run: a student (or a teacher) from scratch. The defaults are the paper's."""
-
-    student: SizeName | Architecture = "xxsmall"
-    """`small`, `xsmall`, `xxsmall` (Table 1) or a shape of your own."""
-    steps: PositiveInt = 1_000_000
-    """Updates of the weights."""
-    batch_size: PositiveInt = 128
-    """Samples per step, over all processes and micro-batches."""
-    context: Annotated[int, Field(ge=8)] = 512
-    """Longest sample in tokens, [CLS] and [SEP] included; what is longer is cut."""
-    alpha: Share = 0.7
-    """p(language) is proportional to (its number of samples) ** alpha; 1 is the corpus as it is, 0 all alike."""
-    mlm_weight: NonNegativeFloat = 0.5
-    """lambda_MLM of equation 5."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.7
-    """Probability that the target spreads over the whole vocabulary (section 3 of the paper uses 0.7)."""
-    masking: Masking = Masking()
-    adversary: Adversary = Adversary()
-    distillation: Distillation = Distillation()
-    learning_rate: PositiveFloat = 5e-4
-    """AdamW's, at the end of the warm-up."""
-    warmup_steps: NonNegativeInt = 50_000
-    """Steps in which the learning rate grows linearly from 0; afterwards it falls linearly to 0 at the last step."""
-    weight_decay: NonNegativeFloat = 0.01
-    """AdamW's decay of the matrices; biases and normalisation weights are not decayed."""
-    clip_norm: PositiveFloat = 5.0
-    """The student's gradient is scaled down to this norm; the discriminator's, apart from it, likewise."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Probability, for hidden states and attention alike."""
-    micro_batch_tokens: PositiveInt = 8192
-    """A batch is cut, by length, into micro-batches of at most this many padded tokens. Decides memory and speed;
-    changes the result only by rounding (and by which dropout numbers a sample meets)."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 where the hardware computes in it (CUDA; AMX or AVX512-BF16 on a CPU)."""
-    evaluate_every: PositiveInt = 5_000
-    """Steps between held-out losses; also after the last step."""
-    save_every: PositiveInt = 5_000
-    """Steps between checkpoints; also when the run is told to stop."""
-    keep_checkpoints: PositiveInt = 2
-    """The newest ones that stay on the disk."""
-    log_every: PositiveInt = 50
-    """Steps between lines of `log.jsonl`; a line holds the means since the one before."""
-    tensorboard: bool = True
-    """Also write TensorBoard events when the package is installed."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
-        if isinstance(self.student, Architecture) and self.context > self.student.max_positions:
-            raise ValueError(
-                f"context ({self.context}) is longer than student.max_positions ({self.student.max_positions})"
-            )
-        if isinstance(self.student, str) and self.context > 512:
-            raise ValueError(f"context ({self.context}) is longer than the 512 positions of size {self.student!r}")
-        if self.mlm_weight == 0 and self.distillation.weight == 0:
-            raise ValueError("mlm_weight and distillation.weight are both 0: nothing would be learned")
-        return self
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that decide the result; those for logging, saving and speed are left out."""
-        silent = {"evaluate_every", "save_every", "keep_checkpoints", "log_every", "tensorboard"}
-        settings = self.model_dump(mode="json", exclude=silent)
-        del settings["adversary"]["bound"]  # it only warns
-        return settings
+    top: PositiveInt = 64
+    """Pieces per row. 64 take 6 * 64 + 8 bytes a masked row: about 60 bytes a token of training at 15 %."""
+    folder: str = ""
+    """Where it is kept; `teacher-cache` below the run's folder when unset. Runs may share it: an entry belongs to one
+    teacher, one token store, one seed and the settings that draw and mask samples."""
 
 
 class Teacher(Settings):
@@ -295,6 +194,8 @@ class Teacher(Settings):
 
     model: str | None = None
     """Hugging Face name or folder of any masked language model with the same tokenizer."""
+    cache: TeacherCache | None = None
+    """Write the teacher's answers to disk on the first run, read them on every later one; see [teacher.cache]."""
     train: Pretrain | None = None
     """Train a teacher of this shape first: by masked language modelling alone (weight 1), whatever weights are written
     there."""
@@ -368,10 +269,19 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
         has_teacher = self.teacher.model is not None or self.teacher.train is not None
-        if self.pretrain.distillation.weight > 0 and not has_teacher:
+        if self.pretrain.needs_teacher and not has_teacher:
             raise ValueError(
-                "pretrain.distillation.weight is above 0 but there is no teacher: set teacher.model or "
-                "[teacher.train], or pretrain.distillation.weight=0"
+                f"pretrain.{self.pretrain.needs_teacher} but there is no teacher: set teacher.model or "
+                f"[teacher.train], or leave it out, as in pretrain.distillation.weight=0"
+            )
+        if self.teacher.cache is not None and (
+            self.pretrain.distillation.hidden.weight
+            or self.pretrain.distillation.relations.weight
+            or self.pretrain.distillation.positions == "all"
+        ):
+            raise ValueError(
+                "teacher.cache holds predictions on masked rows only: it cannot serve distillation.hidden, "
+                "distillation.relations or distillation.positions='all'"
             )
         if "teacher" in self.benchmark.models and not has_teacher:
             raise ValueError("benchmark.models names 'teacher' but there is none: set teacher.model or [teacher.train]")

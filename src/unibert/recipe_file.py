@@ -17,7 +17,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from unibert.errors import RecipeError
-from unibert.recipe import NerLanguage, Recipe, Settings
+from unibert.recipe import NerLanguage, Recipe
+from unibert.settings import Settings
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:

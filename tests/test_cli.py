@@ -18,7 +18,7 @@ def unibert(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["corpus"], ["pretrain"], ["finetune"], ["benchmark"], ["report"], ["quickstart"], ["run"]]
+    "verb", [[], ["corpus"], ["pretrain"], ["finetune"], ["benchmark"], ["report"], ["push"], ["quickstart"], ["run"]]
 )
 def test_every_verb_explains_itself(verb: list[str]) -> None:
     out = unibert(*verb, "--help")
@@ -54,6 +54,9 @@ def test_check_and_show(tmp_path: Path) -> None:
         (["report", "nowhere"], 2, "no such recipe"),
         (["finetune", "--task", "qa", "--model", "m", "--train", "t", "--test", "t", "--output", "o"], 2, "known: ner"),
         (["finetune", "--model", "m", "--train", "missing.conll", "--test", "t", "--output", "o"], 1, "missing.conll"),
+        (["push", "nowhere", "--to", "someone/model"], 1, "no such folder"),
+        (["push", ".", "--to", "someone/model"], 1, "neither a model nor a run"),
+        (["push", "."], 2, "Missing option '--to'"),
         (["nonsense"], 2, "No such command"),
     ],
 )

@@ -255,6 +255,25 @@ def report(
     print(build_report(run) if run.is_dir() else stages.make_report(load_recipe(run, set_ or ())))
 
 
+@app.command()
+def push(
+    model: Annotated[Path, typer.Argument(help="The folder of a model or of a finished run.", show_default=False)],
+    to: Annotated[str, typer.Option(help="USER/NAME on the hub; members of a family go to USER/NAME-MEMBER.")],
+    member: Annotated[str | None, typer.Option(help="Of a family only this one, to USER/NAME itself.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Nobody else may see it.")] = False,
+    revision: Annotated[str | None, typer.Option(help="A branch; made if it is not there.")] = None,
+    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
+) -> None:
+    """Upload a finished model to the Hugging Face hub; the same content makes no new commit.
+
+    The token is taken from HF_TOKEN or `hf auth login`, the hub's address from HF_ENDPOINT.
+    """
+    from unibert.deploy.push import push as run
+
+    run(model, to, member=member, private=private, revision=revision, message=message, dry_run=dry_run)
+
+
 @app.command("run")
 def run_all(recipe: RecipeFile, set_: Overrides = None) -> None:
     """Every stage of a recipe, from dumps to report; goes on where it stopped."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import glob
 import hashlib
+import itertools
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,17 +17,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from unibert.errors import DataError
+from unibert.errors import DataError, UniBertError
+
+# `.NAME.XXXXXXXX.tmp` is being written (or removed); `.NAME.XXXXXXXX.old` holds the NAME that is being replaced.
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(?P<kind>tmp|old)")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Libraries that write by themselves tell of the system's error in words only.
+_FULL_IN_WORDS = re.compile(
+    "|".join([*(rf"os error {number}\b" for number in _FULL), *(os.strerror(number) for number in _FULL)])
+)
 
 
 @contextmanager
 def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a neighbour of `path` for writing; rename it to `path` only when the block ends well.
 
-    The neighbour is flushed to the disk before the rename, so a power cut leaves either the old
-    file or the new one. On any exception, Ctrl-C included, the neighbour is removed.
+    The neighbour is flushed to the disk before the rename and the folder after it, so a power cut leaves either the
+    old file or the new one, and the new one for good once the block has ended. On any exception, Ctrl-C included, the
+    neighbour is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     encoding = None if "b" in mode else "utf-8"
     try:
@@ -39,40 +51,99 @@ def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _flush_folder(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty neighbour folder; rename it to `path` only when the block ends well.
 
-    An existing `path` is replaced.
+    An existing `path` is replaced. As with files, all of it is flushed to the disk: a power cut leaves what was
+    there before or the new folder with all that is in it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
         yield scratch
         umask = os.umask(0)
         os.umask(umask)
         scratch.chmod(0o777 & ~umask)
-        for child in scratch.rglob("*"):
-            if child.is_file():
-                _flush_to_disk(child)
+        for child in (*scratch.rglob("*"), scratch):
+            if child.is_dir():
+                _flush_folder(child)
+            elif child.is_file():
+                _flush_file(child)
         if path.exists():
-            # Two renames, so that a crash between them leaves a complete folder under either name.
+            # Two renames; after a crash between them `remove_leftovers` puts the old folder back.
             discarded = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-            os.replace(path, discarded / path.name)
-            os.replace(scratch, path)
-            shutil.rmtree(discarded, ignore_errors=True)
+            aside = discarded / path.name
+            try:
+                os.replace(path, aside)
+                os.replace(scratch, path)
+                _flush_folder(path.parent)
+            finally:
+                if aside.exists() and not path.exists():
+                    os.replace(aside, path)
+                shutil.rmtree(discarded, ignore_errors=True)
         else:
             os.replace(scratch, path)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    _flush_folder(path.parent)
 
 
-def _flush_to_disk(path: Path) -> None:
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that is in it; at no time does a part of it stand under its name."""
+    going = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    os.replace(path, going)
+    shutil.rmtree(going, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in `folder` and below it; put back what one was just replacing.
+
+    Only for who knows that nobody is writing there.
+    """
+    for path in list(folder.rglob(".*")) if folder.is_dir() else ():
+        found = _LEFTOVER.fullmatch(path.name)
+        if found is None:
+            continue
+        original, aside = path.with_name(found["name"]), path / found["name"]
+        if found["kind"] == "old" and aside.exists() and not original.exists():
+            os.replace(aside, original)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that they are still there after a power cut."""
+    missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _flush_folder(folder.parent)
+
+
+def _flush_file(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Write a folder's names to the disk: without it a power cut may take back a rename."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
+        return  # a folder that may be written but not read, or a system that opens no folders
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems flush no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -80,14 +151,29 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
     """What fails for want of room in this block, which writes `path`, is told with the file's name and what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except UniBertError:
+        raise
+    except Exception as error:
+        reason = _want_of_room(error)
+        if reason is None:
             raise
         raise DataError(
-            f"{path}: cannot be written ({error.strerror or error})",
+            f"{path}: cannot be written ({getattr(reason, 'strerror', None) or reason})",
             "Make room on the disk, or allow larger files there, and run the same command again: what is finished is "
             "kept.",
         ) from error
+
+
+def _want_of_room(error: BaseException | None) -> BaseException | None:
+    """What says that there is no room (disk, quota, largest size of a file), in an error or in what led to it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno in _FULL:
+                return error
+        elif _FULL_IN_WORDS.search(str(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_json(path: Path, value: Any) -> None:

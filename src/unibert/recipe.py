@@ -241,7 +241,8 @@ class Benchmark(Settings):
     """Which encoders are fine-tuned on what: models x settings x languages x seeds."""
 
     models: Annotated[list[str], Field(min_length=1)] = ["student"]
-    """`student` and `teacher` stand for this recipe's own; anything else is a Hugging Face name or folder."""
+    """`student` and `teacher` stand for this recipe's own, `student` for every member of a family, whose own names are
+    known too; anything else is a Hugging Face name or folder."""
     settings: Annotated[list[Literal["each", "all"]], Field(min_length=1)] = ["each", "all"]
     """`each`: fine-tune and test on one language; `all`: fine-tune once on every language, test on each."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1, 2, 3]

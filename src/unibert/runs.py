@@ -1,22 +1,32 @@
-"""A run folder: what was asked for, with which software, and whether it is the same run as before."""
+"""A run folder: what was asked for, with which software, whether it is the same run; one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.metadata
 import os
 import platform
 import shlex
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unibert.errors import DataError, RunMismatch
-from unibert.files import fingerprint, read_json, write_json
+from unibert.errors import DataError, RunMismatch, UniBertError
+from unibert.files import fingerprint, make_folder, read_json, remove_leftovers, telling_of_full_disk, write_json
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
 _PACKAGES = ("unibert", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "datatrove", "seqeval")
 
 
@@ -111,6 +121,73 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
         },
     )
     return mark
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Be the only process that works in a run's folder, for as long as the block lasts.
+
+    The lock is the kernel's (flock on `.lock`): it is gone with the process, however that ends. What killed processes
+    left half written is removed first. Where the file system has no locks, that is told, and the block runs without.
+
+    Args:
+        folder: is made if it is not there. Where nothing can be written, there is nothing to lock.
+
+    Raises:
+        UniBertError: another process is at work there; names it and its host.
+    """
+    with telling_of_full_disk(folder):
+        make_folder(folder)
+        descriptor = _open_lock(folder / LOCK_FILE)
+    if descriptor is None:
+        yield
+        return
+    locked = False
+    try:
+        locked = _lock(descriptor, folder)
+        if locked:
+            remove_leftovers(folder)
+        yield
+    finally:
+        if locked:
+            # An empty file stays. Were it removed, another process might hold a lock on it that nobody can see.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return None
+        raise
+
+
+def _lock(descriptor: int, folder: Path) -> bool:
+    """Take the lock; False where the file system has none."""
+    try:
+        if fcntl is None:
+            raise OSError(errno.ENOSYS, "no locks on this system")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "another process"
+        raise UniBertError(
+            f"{folder}: {holder} is at work here",
+            "Wait until it has finished, or stop it: `kill` and its number make it save and leave. The same command "
+            "then goes on from there.",
+        ) from None
+    except OSError as error:
+        print(
+            f"warning: {folder}: cannot be locked ({error.strerror}); see to it that no second process trains there",
+            file=sys.stderr,
+        )
+        return False
+    with contextlib.suppress(OSError):  # a full disk; the lock holds all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    return True
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -112,12 +112,19 @@ def train_teacher(recipe: Recipe) -> str | None:
 
 
 def train_student(recipe: Recipe) -> dict[str, Any]:
-    """Train the recipe's student, `student/`; returns its summary."""
+    """Train the recipe's student, `student/`, or its family, `students/`; returns the summary, or one per member."""
     teacher: str | None = recipe.teacher.model
     if recipe.teacher.train is not None:
         _require(recipe.output / "teacher" / "summary.json", "unibert pretrain --only teacher")
         teacher = str(recipe.output / "teacher" / "model")
-    return _pretrain(recipe, recipe.pretrain, "student", teacher)
+    return _pretrain(recipe, recipe.pretrain, "student" if recipe.pretrain.students is None else "students", teacher)
+
+
+def student_folders(recipe: Recipe) -> dict[str, Path]:
+    """Where each student of the recipe is trained, by name: `student/`, or of a family `students/NAME/`."""
+    if recipe.pretrain.students is None:
+        return {"student": recipe.output / "student"}
+    return {member: recipe.output / "students" / member for member in recipe.pretrain.members}
 
 
 def _pretrain(recipe: Recipe, settings: Pretrain, name: str, teacher: str | None) -> dict[str, Any]:
@@ -133,8 +140,9 @@ def _pretrain(recipe: Recipe, settings: Pretrain, name: str, teacher: str | None
         output=recipe.output / name,
         teacher=teacher,
         recipe=recipe.resolved(),
+        cache=recipe.teacher.cache if name != "teacher" else None,
     )
-    _save_recipe(recipe, "seed", "teacher", *(["pretrain"] if name == "student" else []))
+    _save_recipe(recipe, "seed", "teacher", *(["pretrain"] if name != "teacher" else []))
     return summary
 
 
@@ -144,15 +152,19 @@ def run_benchmark(recipe: Recipe) -> list[dict[str, Any]]:
 
     if not recipe.benchmark.ner:
         raise RecipeError("benchmark.ner is empty: there is nothing to test on", "Add a [benchmark.ner.XX] table.")
-    own: dict[str, Path | str] = {"student": recipe.output / "student" / "model"}
+    own: dict[str, Path | str] = {name: folder / "model" for name, folder in student_folders(recipe).items()}
     if recipe.teacher.train is not None:
         own["teacher"] = recipe.output / "teacher" / "model"
     elif recipe.teacher.model is not None:
         own["teacher"] = recipe.teacher.model
+    models: list[str] = []
+    for name in recipe.benchmark.models:
+        models += list(student_folders(recipe)) if name == "student" else [name]
     for name, path in own.items():
-        if name in recipe.benchmark.models and isinstance(path, Path):
-            _require(path / "config.json", f"unibert pretrain --only {name}")
-    results = run(recipe.benchmark, own, recipe.output / "benchmark")
+        if name in models and isinstance(path, Path):
+            _require(path / "config.json", f"unibert pretrain --only {'teacher' if name == 'teacher' else 'student'}")
+    settings = recipe.benchmark.model_copy(update={"models": list(dict.fromkeys(models))})
+    results = run(settings, own, recipe.output / "benchmark")
     _save_recipe(recipe, "benchmark")
     return results
 

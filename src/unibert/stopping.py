@@ -1,16 +1,26 @@
-"""SIGINT and SIGTERM as a request: finish the step, save, leave."""
+"""A signal as a request: finish the step, save, leave."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-import sys
+import stat
 import threading
 from types import FrameType
 from typing import Any, Self
 
+_ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Ctrl-C; `kill` and whoever shuts a machine down; a terminal that was closed; what Slurm sends ahead of a time limit
+when asked to (`--signal=USR1@120`)."""
+
 
 class StopRequest:
-    """A context manager in which the first SIGINT or SIGTERM only sets `asked`; a second one interrupts at once."""
+    """A context manager in which the signals that end a process only set `asked`.
+
+    Ctrl-C once more interrupts at once. The other signals do not, however often they come: `torchrun` passes them on
+    to processes that a scheduler has sent them to already.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -19,8 +29,10 @@ class StopRequest:
     def __enter__(self) -> Self:
         # Only the main thread may set handlers; elsewhere the signals keep their usual meaning.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in (getattr(signal, name) for name in _ASKING if hasattr(signal, name)):
+                # Under nohup a closed terminal is to change nothing.
+                if signal.Signals(number).name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -28,8 +40,24 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
         name = signal.Signals(number).name
-        print(f"\n{name}: stopping after this step and saving; once more stops at once", file=sys.stderr, flush=True)
+        if self.asked and name == "SIGINT":
+            raise KeyboardInterrupt
+        if not self.asked:
+            # Not by print: the signal may have come in the middle of another one.
+            line = f"\n{name}: stopping after this step and saving; Ctrl-C from now on stops at once\n"
+            with contextlib.suppress(OSError):
+                os.write(2, line.encode())
+        self.asked = True
+        if name == "SIGHUP":
+            _leave_terminal()
+
+
+def _leave_terminal() -> None:
+    """Send what would be printed nowhere: into a terminal that is gone, writing fails, and the run would with it."""
+    with open(os.devnull, "wb") as nowhere:
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                mode = os.fstat(descriptor).st_mode
+                if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):  # a file or a socket stays
+                    os.dup2(nowhere.fileno(), descriptor)

@@ -35,7 +35,7 @@ def assert_same_run(one: Path, two: Path, exactly: bool = True) -> None:
             assert torch.equal(tensor, second[key]), key
         else:
             torch.testing.assert_close(tensor, second[key], rtol=1e-4, atol=1e-5)
-    timing = {"seconds", "tokens_per_second"}
+    timing = {"seconds", "tokens_per_second", "peak_fraction"}
     logs = [
         [{key: value for key, value in record.items() if key not in timing} for record in read_log(path / "log.jsonl")]
         for path in (one, two)

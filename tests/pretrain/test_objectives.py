@@ -7,8 +7,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unibert.errors import DataError
 from unibert.models.adversary import LanguageDiscriminator
-from unibert.pretrain.objectives import adversary_losses, confusion_loss, distillation_loss, language_loss, mlm_loss
+from unibert.pretrain.objectives import (
+    check_relation_heads,
+    confusion_loss,
+    discriminator_loss,
+    distillation_loss,
+    hidden_state_loss,
+    language_loss,
+    mlm_loss,
+    relation_loss,
+    relations_loss,
+    student_adversary_term,
+)
 
 shapes = st.tuples(st.integers(1, 6), st.integers(2, 9), st.integers(0, 10**6))
 
@@ -75,55 +87,170 @@ def test_confusion_is_least_where_the_discriminator_cannot_tell(shape: tuple[int
     torch.testing.assert_close(confusion_loss(torch.zeros(1, languages)), torch.tensor([math.log(languages)]))
 
 
+class ReversedGradient(torch.autograd.Function):
+    """The layer of Ganin and Lempitsky (arXiv 1409.7495): identity forwards, -scale backwards."""
+
+    @staticmethod
+    def forward(ctx, values, scale):
+        ctx.scale = scale
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx, gradients):
+        return -ctx.scale * gradients, None
+
+
+def adversarial_world(width: int | None) -> tuple[LanguageDiscriminator, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    discriminator = LanguageDiscriminator(5, 4, width, depth=2, seed=2)
+    return discriminator, torch.randn(6, 5, requires_grad=True), torch.randint(0, 4, (6,))
+
+
+def both_losses(discriminator, pooled_BD, languages_B, mode, weight=0.3):
+    """Loss of student and discriminator, and the gradients that each leaves on student and discriminator."""
+    parameters = list(discriminator.parameters())
+    term_B, logits_BK = student_adversary_term(discriminator, pooled_BD, languages_B, mode, weight)
+    losses_B = discriminator_loss(discriminator, pooled_BD, languages_B, mode, weight)
+    of_student = torch.autograd.grad(term_B.sum(), [pooled_BD, *parameters], allow_unused=True)
+    of_discriminator = torch.autograd.grad(losses_B.sum(), [pooled_BD, *parameters], allow_unused=True)
+    assert of_student[1:] == (None,) * len(parameters), "the student must not move the discriminator"
+    assert of_discriminator[0] is None, "the discriminator must not move the student"
+    assert not logits_BK.requires_grad
+    torch.testing.assert_close(logits_BK, discriminator(pooled_BD).detach())
+    return term_B, losses_B, [of_student[0], *of_discriminator[1:]]
+
+
 @pytest.mark.parametrize("width", [None, 7])
 @pytest.mark.parametrize("mode", ["loss-reversal", "gradient-reversal", "confusion"])
 def test_who_follows_what_in_each_mode(mode: str, width: int | None) -> None:
-    """The gradients of student and discriminator against their definitions, each taken by itself."""
-    torch.manual_seed(0)
+    """Losses and gradients of student and discriminator against their definitions, each taken by itself."""
     weight = 0.3
-    discriminator = LanguageDiscriminator(5, 4, width, seed=2)
-    parameters = list(discriminator.parameters())
-    pooled_BD = torch.randn(6, 5, requires_grad=True)
-    languages_B = torch.randint(0, 4, (6,))
+    discriminator, pooled_BD, languages_B = adversarial_world(width)
+    term_B, losses_B, actual = both_losses(discriminator, pooled_BD, languages_B, mode, weight)
 
-    to_minimise_B, student_term_B, logits_BK = adversary_losses(discriminator, pooled_BD, languages_B, mode, weight)
-    actual = torch.autograd.grad(to_minimise_B.sum(), [pooled_BD, *parameters])
-
-    loss_B = language_loss(discriminator(pooled_BD), languages_B)
-    student, *own = torch.autograd.grad(loss_B.sum(), [pooled_BD, *parameters])
-    if mode == "loss-reversal":
-        expected = [-weight * student, *(-weight * g for g in own)]
-        term_B = -weight * loss_B
-    elif mode == "gradient-reversal":
-        expected = [-weight * student, *own]
-        term_B = -weight * loss_B
-    else:
+    adversary_B = language_loss(discriminator(pooled_BD), languages_B)
+    student, *own = torch.autograd.grad(adversary_B.sum(), [pooled_BD, *discriminator.parameters()])
+    if mode == "confusion":
         confused_B = confusion_loss(discriminator(pooled_BD))
+        torch.testing.assert_close(term_B, weight * confused_B)
         expected = [weight * gradient(confused_B.sum(), pooled_BD), *own]
-        term_B = weight * confusion_loss(discriminator(pooled_BD))
+    else:
+        torch.testing.assert_close(term_B, -weight * adversary_B)
+        expected = [-weight * student, *(-weight * g if mode == "loss-reversal" else g for g in own)]
+    torch.testing.assert_close(losses_B, -weight * adversary_B if mode == "loss-reversal" else adversary_B)
     for ours, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(student_term_B, term_B.detach())
-    assert not logits_BK.requires_grad
 
 
-def test_no_adversary_has_no_loss() -> None:
+@pytest.mark.parametrize("width", [None, 7])
+def test_the_two_losses_together_are_a_gradient_reversal_layer(width: int | None) -> None:
+    weight = 0.3
+    discriminator, pooled_BD, languages_B = adversarial_world(width)
+    term_B, losses_B, actual = both_losses(discriminator, pooled_BD, languages_B, "gradient-reversal", weight)
+    reversed_B = language_loss(discriminator(ReversedGradient.apply(pooled_BD, weight)), languages_B)
+    expected = torch.autograd.grad(reversed_B.sum(), [pooled_BD, *discriminator.parameters()])
+    torch.testing.assert_close(losses_B, reversed_B)
+    torch.testing.assert_close(term_B, -weight * reversed_B)
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("loss", [student_adversary_term, discriminator_loss])
+def test_no_adversary_has_no_loss(loss) -> None:
     with pytest.raises(ValueError, match="none"):
-        adversary_losses(LanguageDiscriminator(5, 4, None, 1), torch.zeros(1, 5), torch.zeros(1).long(), "none", 0.1)
+        loss(LanguageDiscriminator(5, 4, None, 1, 1), torch.zeros(1, 5), torch.zeros(1).long(), "none", 0.1)
 
 
-def test_losses_do_not_depend_on_how_rows_are_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many chunks, with a last one that is not full, against one."""
-    student_MV, teacher_MV, labels_M = draw(11, 7, seed=1)
-    results = []
-    for elements in (1, 3 * 7, 1 << 20):
-        monkeypatch.setattr("unibert.pretrain.vocabulary_losses._CHUNK_ELEMENTS", elements)
-        mlm, divergence = mlm_loss(student_MV, labels_M, 0.3), distillation_loss(student_MV, teacher_MV, 2.0)
-        weights = torch.arange(11.0)
-        results.append((mlm, divergence, gradient((weights * (mlm + 2 * divergence)).sum(), student_MV)))
-    for result in results[1:]:
-        for ours, first in zip(result, results[0], strict=True):
-            torch.testing.assert_close(ours, first)
+@settings(deadline=None)
+@given(tokens=st.integers(1, 6), width=st.integers(1, 9), seed=st.integers(0, 10**6))
+def test_hidden_states_are_compared_by_their_mean_squared_error(tokens: int, width: int, seed: int) -> None:
+    ours_TD, teacher_TD, _ = draw(tokens, width, seed)
+    naive = ((ours_TD - teacher_TD) ** 2).sum(dim=1) / width
+    ours = hidden_state_loss(ours_TD, teacher_TD)
+    torch.testing.assert_close(ours, naive)
+    torch.testing.assert_close(gradient(ours.sum(), ours_TD), gradient(naive.sum(), ours_TD))
+    assert hidden_state_loss(ours_TD.bfloat16(), teacher_TD.bfloat16()).dtype == torch.float32
+
+
+def naive_relation_loss(student_TD, teacher_TD, lengths, heads):
+    """Sample by sample and head by head."""
+    losses, start = [], 0
+    for length in lengths:
+        span, loss = slice(start, start + length), 0.0
+        for student_LR, teacher_LR in zip(
+            student_TD[span].chunk(heads, dim=1), teacher_TD[span].chunk(heads, dim=1), strict=True
+        ):
+            student_LL = (student_LR @ student_LR.T / student_LR.shape[1] ** 0.5).softmax(dim=1)
+            teacher_LL = (teacher_LR @ teacher_LR.T / teacher_LR.shape[1] ** 0.5).softmax(dim=1)
+            loss = loss + (teacher_LL * (teacher_LL / student_LL).log()).sum() / (heads * length)
+        losses.append(loss)
+        start += length
+    return torch.stack(losses)
+
+
+lengths_of_samples = st.lists(st.integers(1, 6), min_size=1, max_size=7)
+
+
+@settings(deadline=None)
+@given(
+    lengths=lengths_of_samples,
+    descending=st.booleans(),
+    heads=st.sampled_from([1, 2, 4]),
+    widths=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    seed=st.integers(0, 10**6),
+)
+def test_relations_are_those_of_a_loop_over_samples_and_heads(
+    lengths: list[int], descending: bool, heads: int, widths: tuple[int, int], seed: int
+) -> None:
+    lengths = sorted(lengths, reverse=True) if descending else lengths
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = (
+        [torch.randn(sum(lengths), width * heads, generator=generator) for _ in range(3)] for width in widths
+    )
+    for part in student:
+        part.requires_grad_()
+
+    ours = relation_loss(student[0], teacher[0], lengths, heads)
+    naive = naive_relation_loss(student[0], teacher[0], lengths, heads)
+    torch.testing.assert_close(ours, naive, rtol=1e-4, atol=1e-5)
+    weights_B = torch.rand(len(lengths), generator=generator)
+    torch.testing.assert_close(
+        gradient(ours @ weights_B, student[0]), gradient(naive @ weights_B, student[0]), rtol=1e-4, atol=1e-5
+    )
+
+    every = relations_loss(student, teacher, lengths, heads)
+    naive = sum(naive_relation_loss(*pair, lengths, heads) for pair in zip(student, teacher, strict=True))
+    torch.testing.assert_close(every, naive, rtol=1e-4, atol=1e-5)
+    for ours_TD, theirs_TD in zip(
+        torch.autograd.grad(every @ weights_B, student), torch.autograd.grad(naive @ weights_B, student), strict=True
+    ):
+        torch.testing.assert_close(ours_TD, theirs_TD, rtol=1e-4, atol=1e-5)
+
+
+def test_equal_relations_cost_nothing_and_a_turn_of_the_space_is_no_difference() -> None:
+    torch.manual_seed(0)
+    teacher_TD = torch.randn(9, 12)
+    turn, _ = torch.linalg.qr(torch.randn(6, 6))
+    student_TD = torch.cat([teacher_TD[:, :6] @ turn, teacher_TD[:, 6:] @ turn], dim=1)
+    torch.testing.assert_close(relation_loss(student_TD, teacher_TD, [5, 4], 2), torch.zeros(2), atol=1e-6, rtol=0)
+    assert (relation_loss(student_TD, teacher_TD.flip(0), [5, 4], 2) > 0.01).all()
+
+
+def test_relations_are_computed_in_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    student_TD, teacher_TD = torch.randn(7, 8), torch.randn(7, 16)
+    exact = relation_loss(student_TD, teacher_TD, [4, 3], 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(relation_loss(student_TD, teacher_TD, [4, 3], 4), exact)
+    assert relation_loss(student_TD.bfloat16(), teacher_TD.bfloat16(), [4, 3], 4).dtype == torch.float32
+
+
+def test_relation_heads_must_divide_both_widths() -> None:
+    check_relation_heads(128, 768, 16)
+    with pytest.raises(DataError, match=r"heads = 12 .*\(128\).*\(768\)(.|\n)*one of 1, 2, 4, 8, 16, 32, 64, 128\."):
+        check_relation_heads(128, 768, 12)
+    with pytest.raises(DataError, match="teacher"):
+        check_relation_heads(64, 48, 32)
 
 
 def test_bfloat16_logits_give_float32_losses_and_bfloat16_gradients() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def write_corpus(folder: Path, codes: list[str]) -> None:
     )
 
 
-def write_training(folder: Path, role: str, codes: list[str], steps: int, records: int, distilled: bool) -> None:
+def log_lines(codes: list[str], steps: int, records: int, distilled: bool, shift: float = 0.0) -> list[dict]:
+    """The records of a finished training whose losses are `shift` worse than usual."""
     shares = {code: (len(codes) - rank) / sum(range(1, len(codes) + 1)) for rank, code in enumerate(codes)}
     lines: list[dict] = []
     for number in range(1, records + 1):
@@ -112,36 +114,45 @@ def write_training(folder: Path, role: str, codes: list[str], steps: int, record
             {
                 "kind": "train",
                 "step": step,
-                "loss": 4.4321 * decay + 3.01 + wave,
-                "mlm": 6.1 * decay + 2.83 + wave,
+                "loss": 4.4321 * decay + 3.01 + wave + shift,
+                "mlm": 6.1 * decay + 2.83 + wave + shift,
                 "adversary": 2.4 + wave if distilled else None,
-                "distillation": 3.3 * decay + 0.5 + wave if distilled else None,
+                "distillation": 3.3 * decay + 0.5 + wave + shift if distilled else None,
+                "hidden": None,
+                "relations": None,
                 "discriminator_accuracy": 0.31 - 0.2 * (1 - decay) + wave / 9 if distilled else None,
                 "learning_rate": 4.7e-4 * (1 - number / (records + 1)),
-                "gradient_norm": 1.37,
+                "gradient_norm": 1.37 + wave,
                 "tokens": step * 4099,
-                "tokens_per_second": 4321.0,
+                "tokens_per_second": 4321.0 + 300 * wave,
+                "peak_fraction": 0.287 + wave / 20,
                 "seconds": step * 0.37,
                 "shares": shares,
             }
         )
         if number % max(1, records // 8) == 0:
             losses = {
-                code: (3.217 if distilled else 2.881) + 3 * decay + 0.171 * (rank % 17)
+                code: (3.217 if distilled else 2.881) + 3 * decay + 0.171 * (rank % 17) + shift
                 for rank, code in enumerate(codes)
             }
             lines.append(
                 {"kind": "heldout", "step": step, "mlm": sum(losses.values()) / len(losses), "languages": losses}
             )
-    (folder / role).mkdir(parents=True, exist_ok=True)
-    (folder / role / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    width = 96 if distilled else 160
-    parameters = 2_345_679 if distilled else 5_432_123
+    return lines
+
+
+def write_lines(path: Path, lines: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def write_summary(path: Path, name: str, lines: list[dict], steps: int, distilled: bool, width: int) -> None:
+    parameters = width * 24_433 + 111 if distilled else 5_432_123
     write(
-        folder / role / "summary.json",
+        path,
         {
             "schema": 1,
-            "name": role,
+            "name": name,
             "architecture": {
                 "layers": 3 if distilled else 5,
                 "hidden": width,
@@ -156,7 +167,7 @@ def write_training(folder: Path, role: str, codes: list[str], steps: int, record
             "tokens": steps * 4099,
             "seconds": steps * 0.37,
             "seed": 41,
-            "languages": codes,
+            "languages": list(lines[0]["shares"]),
             "weights_sha256": "ab" * 32,
             "objective": {
                 "mlm": 0.5,
@@ -166,13 +177,16 @@ def write_training(folder: Path, role: str, codes: list[str], steps: int, record
             "heldout": [line for line in lines if line["kind"] == "heldout"][-1],
         },
     )
+
+
+def write_stage(folder: Path, group: str, settings: dict | None = None) -> None:
     write(
-        folder / role / "run.json",
+        folder / group / "run.json",
         {
             "stage": "pretrain",
-            "fingerprint": f"{role:0<16}",
+            "fingerprint": f"{group:0<16}",
             "started": "2099-03-04T05:06:07+0000",
-            "identity": {},
+            "identity": {"settings": settings} if settings else {},
             "recipe": {},
             "versions": {"python": "3.11.99", "torch": "2.99.1"},
             "commit": "deadbeef1234",
@@ -180,6 +194,56 @@ def write_training(folder: Path, role: str, codes: list[str], steps: int, record
             "hardware": {"processor": "Imaginary 9000", "cores": 17, "system": "Linux"},
         },
     )
+
+
+def write_training(folder: Path, role: str, codes: list[str], steps: int, records: int, distilled: bool) -> None:
+    lines = log_lines(codes, steps, records, distilled)
+    write_lines(folder / role / "log.jsonl", lines)
+    write_summary(folder / role / "summary.json", role, lines, steps, distilled, 96 if distilled else 160)
+    write_stage(folder, role)
+
+
+FAMILY = {"small": (96, 0.0), "xsmall": (64, 0.41), "xxsmall": (48, 0.93)}
+"""Width of each member, and how much worse it is."""
+
+
+def make_family(folder: Path, records: int = 60) -> Path:
+    """Replace the student of a run by three that were trained side by side."""
+    shutil.rmtree(folder / "student")
+    codes = list(json.loads((folder / "tokens/index.json").read_text())["languages"])
+    for member, (width, shift) in FAMILY.items():
+        lines = log_lines(codes, 3803, records, True, shift)
+        for line in lines:
+            if line["kind"] == "train":
+                line |= {"hidden": 0.9 * line["mlm"] / 9, "relations": 0.21 * line["mlm"] / 9}
+        place = folder / "students" / member
+        write_lines(place / "log.jsonl", lines)
+        write_summary(place / "summary.json", member, lines, 3803, True, width)
+        summary = json.loads((place / "summary.json").read_text())
+        summary["objective"]["distillation"] |= {"hidden": {"weight": 0.17}, "relations": {"weight": 0.19}}
+        write(place / "summary.json", summary)
+    write_stage(folder, "students", {"steps": 3803, "students": list(FAMILY)})
+    recipe = (folder / "recipe.toml").read_text(encoding="utf-8").replace('"student"', '"small"')
+    recipe = recipe.replace("[pretrain]", f"[pretrain]\nstudents = {json.dumps(list(FAMILY))}")
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
+    for path in (folder / "benchmark/results").glob("*.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"model": "student"', '"model": "small"'))
+    return folder
+
+
+def interrupt(folder: Path, group: str, share: float) -> Path:
+    """Make the training of a group one that has come so far; nothing that follows it is there."""
+    logs = [*folder.glob(f"{group}/log.jsonl"), *folder.glob(f"{group}/*/log.jsonl")]
+    for path in logs:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        last = lines[-1]["step"]
+        write_lines(path, [line for line in lines if line["step"] <= share * last])
+        (path.parent / "summary.json").unlink()
+    run = json.loads((folder / group / "run.json").read_text())
+    run["identity"].setdefault("settings", {})["steps"] = last
+    write(folder / group / "run.json", run)
+    shutil.rmtree(folder / "benchmark", ignore_errors=True)
+    return folder
 
 
 def score(model: str, setting: str, code: str, seed: int) -> float:
@@ -301,10 +365,40 @@ def make_run(tmp_path):
     return make
 
 
+@pytest.fixture
+def make_family_run(make_run):
+    """As `make_run`, with three students that were trained side by side instead of one."""
+
+    def make(seeds: tuple[int, ...] = (5, 6, 8), records: int = 60) -> Path:
+        return make_family(make_run(seeds, records), records)
+
+    return make
+
+
+@pytest.fixture
+def stop_at():
+    """A function that makes the training of a group one that has come only so far; see `interrupt`."""
+    return interrupt
+
+
 @pytest.fixture(scope="session")
 def small_report(tmp_path_factory):
     """The report of twelve languages and three seeds, to be read only; returns the path of index.html."""
     return build_report(write_run(tmp_path_factory.mktemp("small") / "zebra-folder", CODES, (5, 6, 8), 60))
+
+
+@pytest.fixture(scope="session")
+def family_report(tmp_path_factory):
+    """The report of a finished family of three, to be read only; returns the path of index.html."""
+    folder = write_run(tmp_path_factory.mktemp("family") / "zebra-folder", CODES, (5, 6, 8), 60)
+    return build_report(make_family(folder))
+
+
+@pytest.fixture(scope="session")
+def live_report(tmp_path_factory):
+    """The report of a family that is being trained, to be read only; returns the path of index.html."""
+    folder = write_run(tmp_path_factory.mktemp("live") / "zebra-folder", CODES, (5, 6, 8), 60)
+    return build_report(interrupt(make_family(folder), "students", 0.4))
 
 
 @pytest.fixture(scope="session")

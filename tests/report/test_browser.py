@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -36,6 +37,12 @@ def browser():
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(params=["large_report", "family_report", "live_report"])
+def any_page(request):
+    """The address of a file, one for every kind of report."""
+    return request.getfixturevalue(request.param).as_uri()
 
 
 @pytest.fixture
@@ -97,9 +104,9 @@ def test_page_works_alone_and_sorts_its_tables(browser, page):
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_page_never_scrolls_sideways(browser, page, width):
+def test_page_never_scrolls_sideways(browser, any_page, width):
     screen(browser, width)
-    browser.get(page[0])
+    browser.get(any_page)
     browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     frames = "[...document.querySelectorAll('.panel:not(.wide) svg, .panel.wide')]"
@@ -107,10 +114,43 @@ def test_page_never_scrolls_sideways(browser, page, width):
     assert browser.execute_script(f"return Math.max(...{ends})") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_legends_stay_within_their_pictures(browser, any_page, width):
+    """Matplotlib's estimate of a text's width is not the browser's."""
+    screen(browser, width)
+    browser.get(any_page)
+    outside = browser.execute_script("""
+      const found = [];
+      for (const picture of document.querySelectorAll('.panel:not(.wide) svg')) {
+        const frame = picture.getBoundingClientRect();
+        for (const text of picture.querySelectorAll('text')) {
+          const box = text.getBoundingClientRect();
+          if (box.right > frame.right + 8 || box.left < frame.left - 8) found.push([text.textContent, box.right, frame.right]);
+        }
+      }
+      return found;""")
+    assert outside == []
+
+
+def test_page_of_a_run_that_goes_loads_itself_again(browser, page, large_report):
+    """The refresh is the page's own, allowed by its own policy, and needs no script."""
+    address, asked = page
+    source = large_report.read_text(encoding="utf-8")
+    live = large_report.with_name("live.html")
+    live.write_text(source.replace("<meta charset", '<meta http-equiv="refresh" content="1"><meta charset', 1))
+    try:
+        screen(browser, 1280)
+        browser.get(address.replace("index.html", "live.html"))
+        WebDriverWait(browser, 60).until(lambda _: asked.count("/live.html") >= 3)
+    finally:
+        browser.get("about:blank")
+        live.unlink()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_has_contrast_in_both_themes(browser, page, theme):
+def test_text_has_contrast_in_both_themes(browser, any_page, theme):
     screen(browser, 1280, theme)
-    browser.get(page[0])
+    browser.get(any_page)
     browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
     # WCAG 2 contrast of every element that holds text, against the nearest ground that is painted behind it.
     faint = browser.execute_script("""

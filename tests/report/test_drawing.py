@@ -10,9 +10,10 @@ import pytest
 
 from unibert.benchmark.scores import Gain
 from unibert.report import corpus_figures, dots, figures
-from unibert.report.collect import Training
+from unibert.report.curves import training_curves
 from unibert.report.schema import Step
 from unibert.report.theme import COLOURS
+from unibert.report.trainings import Training
 
 
 def training(losses: list[float]) -> Training:
@@ -29,13 +30,13 @@ def test_nothing_to_show_draws_nothing():
     assert corpus_figures.sample_lengths({}) is None
     assert dots.held_out_losses({"student": {}, "teacher": {"de": float("nan")}}) == []
     assert dots.language_shares("student", {}, {}) == []
-    assert figures.training_curves(Training("student", None), []) == []
+    assert training_curves("student", [Training("student", None)], []) == []
     assert figures.relative_gains("gain", "NER", []) is None
 
 
 @pytest.mark.parametrize("losses", [[7.0], [7.0, 7.0], [7.0, -1600.0, -1e9], [float("nan"), 3.0, float("inf")]])
 def test_odd_losses_are_drawn(losses):
-    for picture in figures.training_curves(training(losses), ["de"]):
+    for picture in training_curves("student", [training(losses)], ["de"]):
         assert ElementTree.fromstring(picture.file).findall(".//{http://www.w3.org/2000/svg}path")
         assert not re.search(r"\bnan\b|\binf\b", picture.inline)
 
@@ -43,7 +44,7 @@ def test_odd_losses_are_drawn(losses):
 def test_long_log_stays_small_and_keeps_its_peak():
     losses = [5.0 + (step % 7) / 10 for step in range(30_000)]
     losses[12_345] = 99.0
-    (picture,) = [found for found in figures.training_curves(training(losses), []) if found.name == "student-loss"]
+    (picture,) = [found for found in training_curves("student", [training(losses)], []) if found.name == "student-loss"]
     assert len(picture.inline) < 100_000
     assert any(text.replace(",", "").isdigit() and int(text.replace(",", "")) >= 80 for text in texts(picture.inline))
 
@@ -124,7 +125,7 @@ def contrast(first: str, second: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1])
 @pytest.mark.parametrize(
-    ("name", "least"), [("figure-ink", 4.5), ("figure-soft", 4.5), *((f"series-{n}", 3.0) for n in (1, 2, 3))]
+    ("name", "least"), [("figure-ink", 4.5), ("figure-soft", 4.5), *((f"series-{n}", 3.0) for n in (1, 2, 3, 4))]
 )
 def test_figures_can_be_read_in_both_themes(name, least, theme):
     assert contrast(COLOURS[name][theme], COLOURS["figure-paper"][theme]) >= least

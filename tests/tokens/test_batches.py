@@ -29,11 +29,13 @@ def rows_of(batches: list[MicroBatch]) -> dict[int, tuple]:
     """By position in the whole batch: (language, index, ids as masked, {place: label})."""
     result = {}
     for batch in batches:
-        length = batch.input_ids.shape[1]
         labels = dict(zip(batch.rows.tolist(), batch.labels.tolist(), strict=True))
+        starts = np.cumsum([0, *batch.lengths]).tolist()
         for row, position in enumerate(batch.positions):
-            ids = batch.input_ids[row][batch.attention_mask[row] == 1].tolist()
-            mine = {flat - row * length: label for flat, label in labels.items() if flat // length == row}
+            start, stop = starts[row], starts[row + 1]
+            ids = batch.input_ids[start:stop].tolist()
+            mine = {place - start: label for place, label in labels.items() if start <= place < stop}
+            assert len(mine) == batch.rows_per_sample[row]
             assert position not in result
             result[position] = (*batch.samples[row], int(batch.languages[row]), ids, mine)
     return result
@@ -61,20 +63,24 @@ def test_every_token_of_every_sample_is_there_once(store, special, step, shape):
 
 
 @given(step=STEPS, shape=SHAPES)
-def test_micro_batches_are_tight(store, special, step, shape):
+def test_micro_batches_are_packed(store, special, step, shape):
     batches = Batches(store, special, shape, seed=1).batch(step)
     lengths = []
     for batch in batches:
-        count, longest = batch.input_ids.shape
-        assert count == 1 or count * longest <= shape.micro_batch_tokens
-        assert batch.attention_mask.sum(1).max() == longest <= shape.context  # no column of padding alone
-        assert batch.tokens == batch.attention_mask.sum()
-        assert ((batch.input_ids == special.pad) == (batch.attention_mask == 0)).all()
-        for tensor in (batch.input_ids, batch.attention_mask, batch.rows, batch.labels, batch.languages):
+        assert len(batch.lengths) == 1 or batch.tokens <= shape.micro_batch_tokens
+        assert max(batch.lengths) <= shape.context
+        assert batch.tokens == sum(batch.lengths) == len(batch.input_ids)
+        assert not (batch.input_ids == special.pad).any()
+        for tensor in (batch.input_ids, batch.rows, batch.labels, batch.languages):
             assert tensor.dtype == torch.int64
         assert (batch.rows.diff() > 0).all()
-        assert batch.input_ids.flatten()[batch.rows].shape == batch.labels.shape
-        lengths += batch.attention_mask.sum(1).tolist()
+        assert batch.input_ids[batch.rows].shape == batch.labels.shape
+        assert batch.offsets.tolist() == np.cumsum([0, *batch.lengths]).tolist()
+        for number, length in enumerate(batch.lengths):
+            start = int(batch.offsets[number])
+            assert batch.position_ids[start : start + length].tolist() == list(range(length))
+            assert (batch.sample_of[start : start + length] == number).all()
+        lengths += batch.lengths
     assert lengths == sorted(lengths, reverse=True)
 
 
@@ -149,7 +155,8 @@ def test_a_sample_of_unknown_pieces_has_nothing_to_predict(store_writer, tmp_pat
     store = TokenStore(store_writer(tmp_path, {"dv": {TRAIN: [[1, 1, 1]]}}))
     (batch,) = Batches(store, special, make_settings(batch_size=2), seed=1).batch(0)
     assert batch.rows.shape == batch.labels.shape == (0,)
-    assert batch.input_ids.tolist() == [[2, 1, 1, 1, 3]] * 2
+    assert batch.input_ids.tolist() == [2, 1, 1, 1, 3] * 2
+    assert batch.rows_per_sample == [0, 0]
 
 
 def test_too_many_processes(store, special):
@@ -170,37 +177,33 @@ def test_nothing_to_train_on(store_writer, tmp_path, special):
         Batches(store, special, make_settings(), 1)
 
 
+def test_samples_are_packed_longest_first():
+    with pytest.raises(ValueError, match="longest first"):
+        MicroBatch.of([torch.ones(2), torch.ones(3)])
+
+
 # ---- cutting
 
 
-def cost_of(lengths: list[int], ends: list[int], most: int) -> int | None:
-    """Padded tokens plus the fixed part of every group; None when a group is too large."""
-    total = 0
-    for start, end in zip([0, *ends], ends, strict=False):
-        if end - start > 1 and (end - start) * lengths[start] > most:
-            return None
-        total += (end - start) * lengths[start] + most // 16
-    return total
-
-
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.integers(3, 40), min_size=1, max_size=9), st.integers(1, 300))
-def test_no_other_cut_costs_less(lengths, most):
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=40), st.integers(1, 300))
+def test_the_fewest_groups_that_fit(lengths, most):
     lengths = sorted(lengths, reverse=True)
-    inner = range(1, len(lengths))
-    every = [
-        [*points, len(lengths)] for number in range(len(lengths)) for points in itertools.combinations(inner, number)
-    ]
-    best = min(cost for points in every if (cost := cost_of(lengths, points, most)) is not None)
-    assert cost_of(lengths, cut(np.array(lengths), most), most) == best
+    groups = cut(lengths, most)
+    assert [place for start, end in groups for place in range(start, end)] == list(range(len(lengths)))
+    for start, end in groups:
+        assert end - start == 1 or sum(lengths[start:end]) <= most
+    one_after_another, room = 0, 0
+    for length in lengths:
+        if length > room:
+            one_after_another, room = one_after_another + 1, most
+        room -= length
+    assert len(groups) == one_after_another
 
 
-def test_little_of_a_skewed_batch_is_padding():
-    lengths = np.sort(np.minimum(512, np.random.default_rng(0).lognormal(4.4, 0.8, 128).astype(int) + 2))[::-1]
-    ends = cut(lengths, 8192)
-    padded = sum((end - start) * lengths[start] for start, end in zip([0, *ends], ends, strict=False))
-    assert 1 - lengths.sum() / padded < 0.15
-    assert len(ends) < 10
+def test_the_work_is_spread_evenly():
+    groups = cut([10] * 90, 500)
+    assert [end - start for start, end in groups] == [45, 45]
 
 
 # ---- prefetching

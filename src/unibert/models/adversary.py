@@ -5,7 +5,7 @@ Shape suffixes: B samples, L positions, D hidden, K languages.
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +17,20 @@ class LanguageDiscriminator(nn.Module):
     Args:
         hidden: width D of the student.
         languages: number K of languages.
-        width: of one hidden layer with GELU; linear when None.
-        seed: decides the initial weights.
+        width: of each hidden layer with GELU; linear when None.
+        depth: number of hidden layers; without a width there are none.
+        seed: decides the initial weights; the caller's random state is left as it was.
     """
 
-    def __init__(self, hidden: int, languages: int, width: int | None, seed: int) -> None:
+    def __init__(self, hidden: int, languages: int, width: int | None, depth: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers: list[nn.Module] = (
-                [nn.Linear(hidden, languages)]
-                if width is None
-                else [nn.Linear(hidden, width), nn.GELU(), nn.Linear(width, languages)]
-            )
-            self.layers = nn.Sequential(*layers)
+            widths = [hidden] if width is None else [hidden, *[width] * depth]
+            layers: list[nn.Module] = []
+            for inputs, outputs in pairwise(widths):
+                layers += [nn.Linear(inputs, outputs), nn.GELU()]
+            self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], languages))
 
     def forward(self, pooled_BD: Tensor) -> Tensor:
         """Return logits_BK."""
@@ -48,20 +48,3 @@ def mean_pool(hidden_BLD: Tensor, attention_mask_BL: Tensor) -> Tensor:
     """Mean over a sample's tokens, padding left out: pooled_BD (equation 2)."""
     weights_BL1 = attention_mask_BL.unsqueeze(-1).to(hidden_BLD.dtype)
     return (hidden_BLD * weights_BL1).sum(dim=1) / weights_BL1.sum(dim=1).clamp(min=1)
-
-
-class _ReverseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.scale * gradients[0], None
-
-
-def reverse_gradient(values: Tensor, scale: float) -> Tensor:
-    """Identity forwards; backwards the gradient is multiplied by -scale (Ganin and Lempitsky, arXiv 1409.7495)."""
-    reversed_: Tensor = _ReverseGradient.apply(values, scale)
-    return reversed_

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from unibert.corpus.statistics import length_summary
 from unibert.languages import language
 from unibert.report.collect import Run
@@ -180,12 +182,15 @@ def models_table(run: Run) -> Table:
     return Table("models", "The models", columns, rows, ["Size is that of the weights in 32-bit floating point."])
 
 
-def expected_shares(run: Run, role: str) -> dict[str, float]:
-    """The mixture the recipe asks for, p(language) proportional to samples ** alpha; empty where that is unknown."""
-    if run.tokens is None or run.recipe is None or role not in run.trainings:
-        return {}
-    settings = run.recipe.pretrain if role == "student" else run.recipe.teacher.train
-    if settings is None:
+def expected_shares(run: Run, group: str) -> dict[str, float]:
+    """The mixture the recipe asks for, p(language) proportional to samples ** alpha; empty where that is unknown.
+
+    Args:
+        run: whose recipe and tokens.
+        group: the models' folder: `student`, `students`, `teacher`.
+    """
+    settings = run.settings(group)
+    if run.tokens is None or settings is None or group not in run.groups:
         return {}
     weights = {
         code: entry.train.samples**settings.alpha for code, entry in run.tokens.languages.items() if entry.train.samples
@@ -196,34 +201,29 @@ def expected_shares(run: Run, role: str) -> dict[str, float]:
 
 def languages_table(run: Run) -> Table | None:
     """Per language: how much of the training it had, and how well it is predicted."""
-    roles = [role for role in run.trainings if run.trainings[role].last_held_out or run.trainings[role].shares]
-    if not roles:
-        return None
     columns = [Column("Code", False), Column("Language", False)]
     values: list[dict[str, Cell]] = []
-    codes: dict[str, None] = {}
-    for role in roles:
-        training, expected = run.trainings[role], expected_shares(run, role)
-        evaluation = training.last_held_out
-        for heading, found, show, unit in (
-            (f"Mixture, {role}", expected, percent, "share"),
-            (f"Drawn, {role}", training.shares, percent, "share"),
-            (
-                f"Held-out loss, {role}",
-                evaluation.languages if evaluation else {},
-                lambda loss: decimal(loss, 3),
-                "nats",
-            ),
-        ):
-            if found:
-                columns.append(Column(heading, unit=unit))
-                values.append({code: Cell(show(value), value) for code, value in found.items()})
-                codes |= dict.fromkeys(found)
+
+    def add(heading: str, found: dict[str, float], show: Callable[[float], str], unit: str) -> None:
+        if found:
+            columns.append(Column(heading, unit=unit))
+            values.append({code: Cell(show(value), value) for code, value in found.items()})
+
+    for group, trainings in run.groups.items():
+        drawn = trainings[0].shares  # those of a family learn from the same samples
+        if not drawn and not any(training.last_held_out for training in trainings):
+            continue
+        add(f"Mixture, {group}", expected_shares(run, group), percent, "share")
+        add(f"Drawn, {group}", drawn, percent, "share")
+        for training in trainings:
+            evaluation = training.last_held_out
+            losses = evaluation.languages if evaluation else {}
+            add(f"Held-out loss, {training.role}", losses, lambda loss: decimal(loss, 3), "nats")
+    if not values:
+        return None
+    codes = sorted({code for found in values for code in found})
     empty = Cell(NOTHING, note="not in the log")
-    rows = [
-        [words(code), words(language(code).name), *(found.get(code, empty) for found in values)]
-        for code in sorted(codes)
-    ]
+    rows = [[words(code), words(language(code).name), *(found.get(code, empty) for found in values)] for code in codes]
     return Table(
         "languages",
         "The languages in training",

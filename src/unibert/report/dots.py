@@ -11,13 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from unibert.languages import language
-from unibert.report.theme import GRID, INK, SERIES, SOFT, WIDTH, Picture, canvas, to_picture
+from unibert.report.theme import GRID, INK, SERIES, SOFT, WIDTH, Picture, canvas, legend_columns, to_picture
 from unibert.report.wording import decimal, percent, size
 
 ROWS_PER_PANEL = 40
 ROW, FOOT, HEAD = 16.0, 24.0, 24.0
 """Heights in SVG units: of a language, of the axis, of the legend."""
-_MARKERS = ("o", "D")
+_MARKERS = ("o", "D", "s", "^", "v")
+_BESIDE = 20.0
+"""Width of a mark and its gaps in the legend."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def _panels(
     """Languages that do not fit into one panel are dealt out over several of the same size and scale."""
     number = ceil(len(codes) / ROWS_PER_PANEL)
     length = ceil(len(codes) / number)
-    head = HEAD if len(series) > 1 else 6.0
+    labels = _legend(series)
+    columns = legend_columns(labels, beside=_BESIDE)
+    head = HEAD + 15.0 * (ceil(len(labels) / columns) - 1) if len(series) > 1 else 6.0
     height = head + ROW * length + FOOT
     # Letters are about half as wide as high (11 units); equal margins make the panels' dots comparable.
     margin = max(len(_label(code)) for code in codes) * 6.2 + 10
@@ -93,10 +97,12 @@ def _panels(
             axes.set_position((margin / WIDTH, FOOT / height, 1 - (margin + 4) / WIDTH, ROW * length / height))
             _rows(axes, part, length, series, scale)
             if len(series) > 1:
+                # Above the dots, if there is room for it.
+                above = legend_columns(labels, WIDTH - margin, _BESIDE) >= columns
                 figure.legend(
                     loc="upper left",
-                    bbox_to_anchor=(margin / WIDTH - 0.03, 1.0),
-                    ncols=len(series),
+                    bbox_to_anchor=(margin / WIDTH - 0.03 if above else 0.0, 1.0),
+                    ncols=columns,
                     handletextpad=0.1,
                     columnspacing=1.0,
                     borderaxespad=0.0,
@@ -104,6 +110,11 @@ def _panels(
             text = _words(label, part, series, scale, f" (part {position + 1} of {number})" if number > 1 else "")
             pictures.append(to_picture(figure, f"{name}-{position + 1}" if number > 1 else name, text))
     return pictures
+
+
+def _legend(series: Mapping[str, object]) -> list[str]:
+    """The names of the series; the numbers beside the dots are the first one's."""
+    return [f"{name} (number)" if position == 0 else name for position, name in enumerate(series)]
 
 
 def _rows(
@@ -118,7 +129,8 @@ def _rows(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scale.tick(value)))
     axes.set_xlim(scale.low, scale.high)
     axes.set_ylim(length - 0.4, -0.6)
-    for position, (name, found) in enumerate(series.items()):
+    labels = _legend(series)
+    for position, found in enumerate(series.values()):
         rows = [row for row, code in enumerate(part) if code in found]
         values = [found[part[row]] for row in rows]
         if position == 0:
@@ -129,13 +141,13 @@ def _rows(
             values,
             rows,
             linestyle="none",
-            marker=_MARKERS[position],
-            color=SERIES[position],
+            marker=_MARKERS[position % len(_MARKERS)],
+            color=SERIES[position % len(SERIES)],
             markersize=6,
-            # The second series is hollow, so that the first shows through where both agree.
+            # All series but the first are hollow, so that it shows through where they agree.
             markerfacecolor=SERIES[0] if position == 0 else "none",
             markeredgewidth=1.3,
-            label=f"{name} (number)" if position == 0 else name,
+            label=labels[position],
         )
     for row, code in enumerate(part):
         values = [found[code] for found in series.values() if code in found]

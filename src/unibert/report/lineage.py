@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from unibert.errors import DataError
 from unibert.files import fingerprint, read_json
-from unibert.report.collect import ROLES, Gap, Run
+from unibert.report.collect import Run
+from unibert.report.reading import Gap
+from unibert.report.trainings import GROUPS
 from unibert.report.wording import plural
 from unibert.tasks.encoder import find_encoder
 
@@ -27,23 +29,25 @@ def _other_tokens(run: Run) -> list[Gap]:
     except (DataError, OSError):
         return []
     found = []
-    for role in ROLES:
-        identity = run.stages.get(role, {}).get("identity")
+    for group in GROUPS:
+        identity = run.stages.get(group, {}).get("identity")
         used = identity.get("tokens") if isinstance(identity, dict) else None
         if used and used != present:
+            was, it = ("were", "they") if group == "students" else ("was", "it")
             reason = (
-                f"the {role} was trained on other tokens than tokens/ holds now: the corpus told here is not the one "
-                f"it learned from; delete {role}/ and run `unibert pretrain`"
+                f"the {group} {was} trained on other tokens than tokens/ holds now: the corpus told here is not the "
+                f"one {it} learned from; delete {group}/ and run `unibert pretrain`"
             )
-            found.append(Gap(f"{role}/", "out of date", reason))
+            found.append(Gap(f"{group}/", "out of date", reason))
     return found
 
 
 def _other_weights(run: Run) -> list[Gap]:
     found = []
-    for role in ROLES:
+    for role, training in run.trainings.items():
         results = [result for result in run.results if result.model == role]
-        folder = run.folder / role / "model"
+        place = f"{training.folder}/model"
+        folder = run.folder / place
         # A teacher that the recipe takes from elsewhere is not the one that a folder of that name holds.
         foreign = role == "teacher" and run.recipe is not None and run.recipe.teacher.train is None
         if not results or foreign or not folder.is_dir():
@@ -52,17 +56,17 @@ def _other_weights(run: Run) -> list[Gap]:
             present = find_encoder(folder, role).fingerprint
         except DataError as error:
             reason = error.message.replace(f"{run.folder}/", "").removeprefix(f"model {role}: ")
-            found.append(Gap(f"{role}/model/", "damaged", reason))
+            found.append(Gap(f"{place}/", "damaged", reason))
             continue
         except OSError as error:
-            found.append(Gap(f"{role}/model/", "damaged", f"cannot be read ({error.strerror})"))
+            found.append(Gap(f"{place}/", "damaged", f"cannot be read ({error.strerror})"))
             continue
         others = [result for result in results if result.model_fingerprint != present]
         if others:
             which = "the results" if len(others) == len(results) else plural(len(others), "result")
             reason = (
                 f"{which} for {role} {'was' if len(others) == 1 < len(results) else 'were'} made with other weights "
-                f"than {role}/model has now; run `unibert benchmark`"
+                f"than {place} has now; run `unibert benchmark`"
             )
             found.append(Gap(f"benchmark/results/ ({role})", "out of date", reason))
     return found

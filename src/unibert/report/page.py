@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +16,12 @@ from markupsafe import Markup
 
 from unibert import __version__
 from unibert.benchmark.scores import Board, Gain, gains
-from unibert.files import atomic_folder, fingerprint
-from unibert.report import contents, corpus_figures, dots, figures, score_tables
+from unibert.files import fingerprint, telling_of_full_disk
+from unibert.report import contents, corpus_figures, curves, dots, figures, score_tables
 from unibert.report.collect import Run, collect
 from unibert.report.lineage import mismatches
 from unibert.report.scores import boards, planned_gaps
+from unibert.report.standing import Standing, latest_table, silences, standing_sentence, standings
 from unibert.report.summary import cautions, key_numbers, opening
 from unibert.report.tables import Column, Table, plain_markdown, to_csv, to_html, to_markdown, words
 from unibert.report.theme import COLOURS, Picture
@@ -42,7 +45,15 @@ class Details:
     tables: list[Table]
 
 
-Block = str | Table | FigureBlock | Details | list[str]
+@dataclass(frozen=True)
+class ProgressBar:
+    """How much of something is done, from 0 to 1, and what it is."""
+
+    label: str
+    share: float
+
+
+Block = str | Table | FigureBlock | Details | ProgressBar | list[str]
 
 
 @dataclass
@@ -57,8 +68,9 @@ class Section:
 def build_report(folder: Path, title: str | None = None) -> Path:
     """Write `folder/report`: index.html, report.md, figures/*.svg and tables/*.csv, from the files in the run's folder.
 
-    An older report there is replaced when the new one is whole. Parts of the run that are missing or damaged are named
-    in the report; they do not stop it.
+    Older files there are replaced one by one, each by a whole new one, when all of the new report is made. Parts of the
+    run that are missing or damaged are named in the report; they do not stop it. Of a model that is being trained it
+    shows how far it is.
 
     Args:
         folder: the run's folder (see the README for what is in one).
@@ -68,37 +80,77 @@ def build_report(folder: Path, title: str | None = None) -> Path:
         The path of index.html.
 
     Raises:
-        DataError: there is no such folder, or it holds nothing of a run.
+        DataError: there is no such folder, it holds nothing of a run, or the disk is full.
     """
-    folder = Path(folder)
-    run = collect(folder)
+    return write_report(collect(Path(folder)), title)
+
+
+def write_report(run: Run, title: str | None = None, refresh: int | None = None) -> Path:
+    """Write the report of what was collected.
+
+    Args:
+        run: see `collect`; gaps that only the whole picture shows are added to it.
+        title: as for `build_report`.
+        refresh: seconds after which browsers are to load the page again; only for as long as it is rewritten.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        DataError: the disk is full.
+    """
     run.gaps.extend(mismatches(run))
     found = boards(run.results, run.gaps)
     found_gains = [gains(board) for board in found]
     for board in found:
         run.gaps.extend(planned_gaps(board, run.recipe))
-    sections = [section for section in (_corpus(run), _models(run), _training(run), _languages(run)) if section.blocks]
-    sections += [_benchmark(run, board, its) for board, its in zip(found, found_gains, strict=True)]
+    going = standings(run)
+    run.gaps.extend(silences(going))
+    # While something is trained, how it goes comes first.
+    first = [_progress(going), _training(run), _languages(run)] if going else []
+    rest = [_corpus(run), _models(run)] if going else [_corpus(run), _models(run), _training(run), _languages(run)]
+    benchmarks = [_benchmark(run, board, its) for board, its in zip(found, found_gains, strict=True)]
     content = {
         "title": title or run.name,
-        "paragraphs": opening(run, found, found_gains),
-        "numbers": key_numbers(run, found),
-        "sections": sections,
+        "paragraphs": [standing_sentence(standing, refresh) for standing in going]
+        + opening(run, found, found_gains, [standing.group for standing in going]),
+        "numbers": key_numbers(run, found, going),
+        "urgent": [section for section in first if section.blocks],
+        "sections": [section for section in rest if section.blocks] + benchmarks,
         "gaps": run.gaps,
         "provenance": provenance_table(run),
         "recipe": run.recipe_text,
         "commands": _commands(run),
         "version": __version__,
-        "made": time.strftime("%Y-%m-%d %H:%M %z"),
+        "made": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "colours": COLOURS,
+        "refresh": refresh,
     }
-    target = folder / "report"
-    with atomic_folder(target) as scratch:
-        _write(scratch, content, sections)
+    target = run.folder / "report"
+    with telling_of_full_disk(target), tempfile.TemporaryDirectory(".tmp", ".report.", run.folder) as scratch:
+        _write(Path(scratch), content)
+        _replace(Path(scratch), target)
     return target / "index.html"
 
 
-def _write(folder: Path, content: Mapping[str, Any], sections: Sequence[Section]) -> None:
+def _replace(made: Path, target: Path) -> None:
+    """Put every new file in the place of the old one, the page last, and remove pictures and tables that are no more.
+
+    The folder as a whole cannot be exchanged in one go, and a browser that looks just then would be told that there is
+    no page, and would not ask again.
+    """
+    files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    for name in sorted(files, key=lambda name: name.name == "index.html"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with (made / name).open("rb") as stream:
+            os.fsync(stream.fileno())  # a power cut leaves the old file or the new one
+        os.replace(made / name, target / name)
+    for path in [*target.glob("figures/*.svg"), *target.glob("tables/*.csv")]:
+        if path.relative_to(target) not in files:
+            path.unlink(missing_ok=True)
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
     environment = Environment(
         loader=PackageLoader("unibert.report", "templates"),
         autoescape=True,
@@ -114,6 +166,7 @@ def _write(folder: Path, content: Mapping[str, Any], sections: Sequence[Section]
         table=lambda block: isinstance(block, Table),
         figure=lambda block: isinstance(block, FigureBlock),
         details=lambda block: isinstance(block, Details),
+        progress=lambda block: isinstance(block, ProgressBar),
         cautions=lambda block: isinstance(block, list),
     )
     (folder / "index.html").write_text(environment.get_template("page.html").render(content), encoding="utf-8")
@@ -122,6 +175,7 @@ def _write(folder: Path, content: Mapping[str, Any], sections: Sequence[Section]
     (folder / "report.md").write_text(plain.get_template("report.md").render(content), encoding="utf-8")
     (folder / "figures").mkdir()
     (folder / "tables").mkdir()
+    sections: list[Section] = [*content["urgent"], *content["sections"]]
     for block in [*(block for section in sections for block in section.blocks), content["provenance"]]:
         if isinstance(block, FigureBlock):
             for picture in block.pictures:
@@ -169,23 +223,33 @@ def _models(run: Run) -> Section:
     return section
 
 
+def _progress(going: Sequence[Standing]) -> Section:
+    section = Section("progress", "Progress")
+    for standing in going:
+        if standing.share is not None:
+            section.blocks.append(ProgressBar(f"Training of the {standing.group}", standing.share))
+        table = latest_table(standing)
+        section.blocks += [table] if table else []
+    return section
+
+
 def _training(run: Run) -> Section:
     section = Section("training", "Training")
-    for role, training in run.trainings.items():
-        known = training.summary.languages if training.summary else list(training.shares)
-        pictures = figures.training_curves(training, known)
+    for group, trainings in run.groups.items():
+        summary = next((training.summary for training in trainings if training.summary), None)
+        pictures = curves.training_curves(group, trainings, summary.languages if summary else list(trainings[0].shares))
         caption = "A panel per logged quantity. With many records, a point is a mean and the shade the range around it."
-        settings = run.recipe and (run.recipe.pretrain if role == "student" else run.recipe.teacher.train)
+        settings = run.settings(group)
         if settings and settings.label_smoothing:
             caption += (
                 " The training values of masked language modelling include label smoothing of "
                 f"{settings.label_smoothing:g}, the held-out ones do not, so the two cannot be compared."
             )
-        drawn = {picture.name.removeprefix(f"{role}-") for picture in pictures}
+        drawn = {picture.name.removeprefix(f"{group}-") for picture in pictures}
         absent = [what for what in ("adversary", "distillation") if what not in drawn]
         if pictures and absent:
             caption += f" This run logged no {' and no '.join(absent)}."
-        section.blocks += _figure(f"Training of the {role}", caption, pictures)
+        section.blocks += _figure(f"Training of the {group}", caption, pictures)
     return section
 
 
@@ -201,8 +265,8 @@ def _languages(run: Run) -> Section:
         "pieces is easier piece by piece, so read it as progress per language and not as a ranking."
     )
     section.blocks += _figure("Held-out loss per language", caption, dots.held_out_losses(losses))
-    for role in run.trainings:
-        expected, drawn = contents.expected_shares(run, role), run.trainings[role].shares
+    for group, trainings in run.groups.items():
+        expected, drawn = contents.expected_shares(run, group), trainings[0].shares
         caption = "What was drawn; the mixture that the recipe asks for cannot be told from the files that are there."
         if expected:
             caption = "Dots: the mixture that the recipe asks for, p ∝ samples^α. Diamonds: what was drawn."
@@ -211,8 +275,8 @@ def _languages(run: Run) -> Section:
                 ((code, drawn.get(code, 0) - share) for code, share in expected.items()), key=lambda item: abs(item[1])
             )
             caption += f" The largest difference is {percent(abs(off))[:-2]} percentage points ({code})."
-        pictures = dots.language_shares(role, expected, drawn)
-        section.blocks += _figure(f"Share of each language, {role}", caption, pictures)
+        pictures = dots.language_shares(group, expected, drawn)
+        section.blocks += _figure(f"Share of each language, {group}", caption, pictures)
     table = contents.languages_table(run)
     if table:
         section.blocks.append(table)

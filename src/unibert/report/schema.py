@@ -100,18 +100,31 @@ class HeldOut(Shape):
 
 
 class Step(Shape):
-    """A `train` line of log.jsonl; null where the run has no such part."""
+    """A `train` line of log.jsonl; null where the run has no such part.
+
+    Its shares of the languages are not kept line by line: with a hundred languages they would be most of a long log.
+    """
 
     step: Count
     loss: float
-    mlm: float
+    mlm: float | None = None
     adversary: float | None = None
     distillation: float | None = None
+    hidden: float | None = None
+    relations: float | None = None
     discriminator_accuracy: float | None = None
     learning_rate: float
+    gradient_norm: float | None = None
     tokens: Count = 0
+    tokens_per_second: float | None = None
+    peak_fraction: float | None = None
     seconds: float = 0.0
-    shares: dict[str, float] = {}
+
+
+class Shares(Shape):
+    """What a `train` line says about the mixture: each language's share of the samples so far."""
+
+    shares: dict[str, Finite] = {}
 
 
 class Summary(Shape):

@@ -9,7 +9,7 @@ from unibert.benchmark import scores
 from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import Board
 from unibert.recipe import Recipe
-from unibert.report.collect import Gap
+from unibert.report.reading import Gap
 from unibert.report.wording import listing, plural
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from unibert.benchmark.scores import Board, Gain, Row
 from unibert.corpus.statistics import length_summary
 from unibert.languages import language
-from unibert.report.collect import Run, Training
-from unibert.report.wording import count, decimal, duration, listing, millions, plural, signed, size
+from unibert.report.collect import Run
+from unibert.report.schema import Summary
+from unibert.report.standing import Standing
+from unibert.report.trainings import Training
+from unibert.report.wording import count, decimal, duration, listing, millions, percent, plural, signed, size
 
 ADVERSARIES = {
     "none": "no language adversary",
@@ -29,29 +32,51 @@ class KeyNumber:
     hint: str = ""
 
 
-def key_numbers(run: Run, boards: Sequence[Board]) -> list[KeyNumber]:
-    """At most six numbers that tell the run's size and quality."""
-    found = []
-    training = run.trainings.get("student") or run.trainings.get("teacher")
-    if training and training.summary:
-        summary = training.summary
-        found.append(
-            KeyNumber(
-                "Parameters", millions(summary.parameters), f"{decimal(summary.megabytes, 1)} MB, {training.role}"
-            )
-        )
+def key_numbers(run: Run, boards: Sequence[Board], standings: Sequence[Standing] = ()) -> list[KeyNumber]:
+    """A handful of numbers that tell the run's size and quality, or first of all how far it is."""
+    found = [number for standing in standings for number in _going_numbers(standing)]
+    trainings = next(iter(run.groups.values()), [])
+    done = [(training, training.summary) for training in trainings if training.summary]
+    if len(done) == 1:
+        training, summary = done[0]
+        hint = f"{decimal(summary.megabytes, 1)} MB, {training.role}"
+        found.append(KeyNumber("Parameters", millions(summary.parameters), hint))
+    elif done:
+        each = [f"{training.role} {millions(summary.parameters)}" for training, summary in done]
+        found.append(KeyNumber("Students", str(len(done)), f"{listing(each)} parameters"))
     if run.corpus:
         found.append(KeyNumber("Languages", str(len(run.corpus.languages)), f"{size(run.corpus.totals.bytes)} of text"))
-    if training and training.summary:
-        summary = training.summary
-        found.append(KeyNumber("Training", duration(summary.seconds), plural(summary.steps, "step")))
-        found.append(KeyNumber("Pieces seen", _round(summary.tokens), f"{training.role}, not counting padding"))
-    if training and (evaluation := training.last_held_out):
-        found.append(KeyNumber("Held-out loss", decimal(evaluation.mlm), "nats per masked piece"))
-    best = [entry for board in boards if (entry := _best(board))]
-    if best:
-        row, mean, board = best[0]
+    if done:
+        training, summary = done[0]
+        together = f"{plural(summary.steps, 'step')}{', side by side' if len(done) > 1 else ''}"
+        found.append(KeyNumber("Training", duration(summary.seconds), together))
+        whose = training.role if len(done) == 1 else "each student"
+        found.append(KeyNumber("Pieces seen", _round(summary.tokens), f"{whose}, not counting padding"))
+    evaluated = {training.role: record.mlm for training in trainings if (record := training.last_held_out)}
+    if evaluated:
+        best = min(evaluated, key=evaluated.__getitem__)
+        of = f", {best}" if len(evaluated) > 1 else ""
+        found.append(KeyNumber("Held-out loss", decimal(evaluated[best]), f"nats per masked piece{of}"))
+    scores = [entry for board in boards if (entry := _best(board))]
+    if scores:
+        row, mean, board = scores[0]
         found.append(KeyNumber(f"{board.task.upper()} F1, best average", decimal(mean), f"{row.model}, {row.label}"))
+    return found
+
+
+def _going_numbers(standing: Standing) -> list[KeyNumber]:
+    """How far a training is that is not finished, how fast, and how long still."""
+    found = []
+    share = f", {percent(standing.share, 1)}" if standing.share is not None else ""
+    of = f"of {count(standing.steps)}{share}" if standing.steps else ""
+    found.append(KeyNumber(f"Step, {standing.group}", count(standing.step), of))
+    if standing.seconds_left is not None and not standing.silent:
+        found.append(KeyNumber("Time left", duration(standing.seconds_left), "training alone"))
+    latest = standing.latest
+    if latest and latest.tokens_per_second is not None:
+        peak = latest.peak_fraction
+        hint = f"{percent(peak, 1)} of the matrix peak" if peak is not None and math.isfinite(peak) else ""
+        found.append(KeyNumber("Pieces per second", count(round(latest.tokens_per_second)), hint))
     return found
 
 
@@ -74,10 +99,12 @@ def _best(board: Board) -> tuple[Row, float, Board] | None:
     return board.rows[position], mean, board
 
 
-def opening(run: Run, boards: Sequence[Board], gains: Sequence[Sequence[Gain]]) -> list[str]:
-    """The paragraphs under the title."""
+def opening(run: Run, boards: Sequence[Board], gains: Sequence[Sequence[Gain]], going: Collection[str]) -> list[str]:
+    """The paragraphs under the title; without the groups in `going`, whose training is told elsewhere."""
     paragraphs = [_corpus(run)]
-    paragraphs += [_model(run, training) for training in run.trainings.values()]
+    for group, trainings in run.groups.items():
+        if group not in going:
+            paragraphs += [_family(run, trainings)] if len(trainings) > 1 else [_model(run, trainings[0])]
     paragraphs += [_board(board, found) for board, found in zip(boards, gains, strict=True)]
     return [paragraph for paragraph in paragraphs if paragraph]
 
@@ -119,11 +146,10 @@ def _model(run: Run, training: Training) -> str:
     shape = summary.architecture
     text = (
         f"The {training.role} has {plural(shape.layers, 'layer')} of width {count(shape.hidden)} and "
-        f"{millions(summary.parameters)} parameters. It was trained from scratch in {duration(summary.seconds)}: "
-        f"{plural(summary.steps, 'step')} and {count(summary.tokens)} pieces in "
-        f"{plural(len(summary.languages), 'language')}, one run with seed {summary.seed}"
+        f"{millions(summary.parameters)} parameters. It was trained {_from(run, training)} in "
+        f"{_how_long(summary)}, one run with seed {summary.seed}"
     )
-    parts = _objective(run, training)
+    parts = _objective(run, summary)
     text += f", with {parts}." if parts else "."
     evaluation = training.last_held_out
     if evaluation is None:
@@ -140,16 +166,63 @@ def _model(run: Run, training: Training) -> str:
     return text + "."
 
 
-def _objective(run: Run, training: Training) -> str:
-    """The parts of equation 5 that were at work, from the summary."""
-    assert training.summary is not None
-    objective = training.summary.objective
-    adversary, distillation = objective.get("adversary") or {}, objective.get("distillation") or {}
+def _family(run: Run, trainings: Sequence[Training]) -> str:
+    """Students that were trained side by side, in one paragraph."""
+    done = [(training, training.summary) for training in trainings if training.summary]
+    if not done:
+        names = listing([training.role for training in trainings])
+        reached = max((training.steps[-1].step for training in trainings if training.steps), default=0)
+        return f"The training of {names}, side by side, is not finished: it has reached step {count(reached)}."
+    first, summary = done[0]
+    each = []
+    for training, its in done:
+        shape, evaluation = its.architecture, training.last_held_out
+        loss = f", held-out loss {decimal(evaluation.mlm)} nats per masked piece" if evaluation else ""
+        size_ = f"{plural(shape.layers, 'layer')} of width {count(shape.hidden)}, {millions(its.parameters)} parameters"
+        each.append(f"{training.role} ({size_}{loss})")
+    text = (
+        f"{plural(len(done), 'student was', 'students were')} trained side by side, each as it would have been alone: "
+        f"{listing(each)}. They were trained {_from(run, first)} in {_how_long(summary)}, one run with seed "
+        f"{summary.seed}"
+    )
+    parts = _objective(run, summary)
+    text += f", with {parts}." if parts else "."
+    lacking = [training.role for training in trainings if training.summary is None]
+    return text + (f" There is no summary of {listing(lacking)}." if lacking else "")
+
+
+def _from(run: Run, training: Training) -> str:
+    """Where the first weights came from."""
+    settings = run.settings(training.group)
+    cut = settings is not None and settings.initialise == "teacher" and training.group != "teacher"
+    return "from weights cut out of the teacher's" if cut else "from scratch"
+
+
+def _how_long(summary: Summary) -> str:
+    return (
+        f"{duration(summary.seconds)}: {plural(summary.steps, 'step')} and {count(summary.tokens)} pieces in "
+        f"{plural(len(summary.languages), 'language')}"
+    )
+
+
+def _objective(run: Run, summary: Summary) -> str:
+    """The parts of the objective that were at work, from the summary: equation 5, and what goes beyond it."""
+    adversary = summary.objective.get("adversary") or {}
+    distillation = summary.objective.get("distillation") or {}
     parts = []
-    if distillation.get("weight"):
+    weights = {
+        "distillation": distillation.get("weight"),
+        "its hidden states": (distillation.get("hidden") or {}).get("weight"),
+        "its attention relations": (distillation.get("relations") or {}).get("weight"),
+    }
+    at_work = [f"{what} (weight {weight:g})" for what, weight in weights.items() if weight]
+    if at_work:
         model = run.recipe.teacher.model if run.recipe else None
         source = model or ("this run's teacher" if "teacher" in run.trainings else "a teacher")
-        parts.append(f"distillation from {source} (weight {distillation['weight']:g})")
+        learned = [part.replace("distillation", f"distillation from {source}", 1) for part in at_work]
+        if not weights["distillation"]:
+            learned[0] = learned[0].replace("its", f"{source}'s", 1)
+        parts += learned
     mode = adversary.get("mode")
     if mode and mode != "none" and adversary.get("weight"):
         parts.append(f"{ADVERSARIES.get(mode, mode)} (weight {adversary['weight']:g})")

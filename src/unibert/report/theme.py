@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib
@@ -29,9 +30,10 @@ COLOURS = {
     "series-1": ("#0072b2", "#56b4e9"),
     "series-2": ("#d55e00", "#e69f00"),
     "series-3": ("#007f5f", "#2fc79b"),
+    "series-4": ("#a33d7c", "#e59bc4"),
 }
 INK, SOFT, GRID, PAPER = (COLOURS[name][0] for name in ("figure-ink", "figure-soft", "figure-grid", "figure-paper"))
-SERIES = tuple(COLOURS[f"series-{number}"][0] for number in (1, 2, 3))
+SERIES = tuple(COLOURS[f"series-{number}"][0] for number in (1, 2, 3, 4))
 
 WIDTH = 340.0
 """Width of a panel in SVG units; on a page it is 300 to 480 pixels wide, so that type stays between 9 and 15 pixels."""
@@ -107,6 +109,20 @@ def canvas(height: float, constrained: bool = True, width: float = WIDTH) -> Ite
         figure = Figure(figsize=(width / 72, height / 72), layout=layout)
         FigureCanvasSVG(figure)
         yield figure, figure.subplots()
+
+
+def legend_columns(labels: Sequence[str], width: float = WIDTH, beside: float = 34) -> int:
+    """In how many columns the legend fits into `width` SVG units, as Matplotlib fills them: one after the other.
+
+    Letters are about 6 units wide; `beside` a label are its sign and the gap to its neighbour.
+    """
+    for columns in range(len(labels), 1, -1):
+        long, shorter = divmod(len(labels), columns)
+        starts = [column * long + min(column, shorter) for column in range(columns + 1)]
+        taken = sum(max(len(label) for label in labels[a:b]) * 6.0 + beside for a, b in pairwise(starts))
+        if taken <= width:
+            return columns
+    return 1
 
 
 def to_picture(figure: Figure, name: str, label: str, wide: bool = False) -> Picture:

@@ -73,6 +73,13 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def plain_number(value: float, _: object = None) -> str:
+    """A number on an axis, as short as it can be told; Matplotlib also hands over the tick's place."""
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}".replace("e-0", "e-").replace("-", MINUS)
+    return f"{value:,.6g}".replace("-", MINUS)
+
+
 def listing(items: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"

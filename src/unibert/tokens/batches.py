@@ -1,15 +1,18 @@
-"""The batch of any step: drawn, masked, sorted by length and cut into micro-batches that fit the memory.
+"""The batch of any step: drawn, masked, sorted by length and packed into micro-batches that fit the memory.
 
-Shape suffixes: B samples, L positions, M masked rows, K languages.
+Packed: the tokens of all samples one after another, longest sample first, without padding.
+
+Shape suffixes: B samples, T packed tokens, M masked rows, K languages.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -28,14 +31,14 @@ Result = TypeVar("Result")
 
 @dataclass
 class MicroBatch:
-    """Samples of similar length, padded to the longest."""
+    """Samples one after another, longest first."""
 
     input_ids: torch.Tensor
-    """int64[B, L]: [CLS], the sample with its masks, [SEP], [PAD]s."""
-    attention_mask: torch.Tensor
-    """int64[B, L]: 1 on tokens, 0 on padding."""
+    """int64[T]: of every sample [CLS], its tokens with the masks, [SEP]."""
+    lengths: list[int]
+    """Tokens of each sample, B numbers, descending; their sum is T."""
     rows: torch.Tensor
-    """int64[M]: b * L + l of every token to predict, ascending."""
+    """int64[M]: where in T the tokens to predict are, ascending."""
     labels: torch.Tensor
     """int64[M]: what stood there."""
     languages: torch.Tensor
@@ -44,18 +47,67 @@ class MicroBatch:
     """(language, index in its split) of each sample."""
     positions: list[int]
     """Place of each sample in the whole batch of the step (in the split, when held out)."""
+    rows_per_sample: list[int]
+    """Tokens to predict of each sample; their sum is M."""
+    position_ids: torch.Tensor
+    """int64[T]: place of each token in its sample, from 0."""
+    sample_of: torch.Tensor
+    """int64[T]: which of the B samples each token belongs to."""
+    offsets: torch.Tensor
+    """int32[B + 1]: where in T each sample begins, and T."""
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence[torch.Tensor | npt.NDArray[np.int64]],
+        chosen: Sequence[npt.NDArray[np.int64]] | None = None,
+        labels: Sequence[npt.NDArray[np.int64]] | None = None,
+        languages: Sequence[int] | None = None,
+        names: Sequence[tuple[str, int]] | None = None,
+        positions: Sequence[int] | None = None,
+    ) -> MicroBatch:
+        """Pack samples of descending length.
+
+        Args:
+            samples: ids of each.
+            chosen: positions to predict within each; none when left out.
+            labels: what stood there.
+            languages: number of each one's language; 0 when left out.
+            names: for messages.
+            positions: place of each in the step's batch.
+        """
+        lengths = [len(sample) for sample in samples]
+        if any(after > before for before, after in pairwise(lengths)):
+            raise ValueError(f"samples must come longest first, got lengths {lengths}")
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        none: list[npt.NDArray[np.int64]] = [np.empty(0, dtype=np.int64)] * len(lengths)
+        chosen, labels = none if chosen is None else chosen, none if labels is None else labels
+        rows = [start + places for start, places in zip(offsets, chosen, strict=False)]
+        return cls(
+            input_ids=torch.cat([torch.as_tensor(sample, dtype=torch.int64) for sample in samples]),
+            lengths=lengths,
+            rows=torch.from_numpy(np.concatenate(rows).astype(np.int64)),
+            labels=torch.from_numpy(np.concatenate(labels)),
+            languages=torch.tensor(languages or [0] * len(lengths), dtype=torch.int64),
+            samples=list(names or [("", index) for index in range(len(lengths))]),
+            positions=list(positions or range(len(lengths))),
+            rows_per_sample=[len(places) for places in chosen],
+            position_ids=torch.from_numpy(np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])),
+            sample_of=torch.from_numpy(np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)),
+            offsets=torch.from_numpy(offsets.astype(np.int32)),
+        )
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same micro-batch with its tensors on a device; itself where they are there already."""
         if self.input_ids.device == device:
             return self
-        tensors = ("input_ids", "attention_mask", "rows", "labels", "languages")
+        tensors = ("input_ids", "rows", "labels", "languages", "position_ids", "sample_of", "offsets")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
     @property
     def tokens(self) -> int:
-        """Tokens without padding, [CLS] and [SEP] included."""
-        return int(self.attention_mask.sum())
+        """T: [CLS] and [SEP] included, no padding."""
+        return sum(self.lengths)
 
 
 class Batches:
@@ -102,7 +154,7 @@ class Batches:
             generator = masking_generator(self.seed, step, position)
             ids = self.store.sample(self.store.languages[language], TRAIN, index)
             prepared.append(_prepare(ids, language, index, position, self.special, self.settings, generator))
-        return _micro_batches(prepared, self.store.languages, self.special, self.settings.micro_batch_tokens)
+        return _micro_batches(prepared, self.store.languages, self.settings.micro_batch_tokens)
 
     def languages_of(self, step: int) -> npt.NDArray[np.int64]:
         """Samples per language in the whole batch of `step`, all processes together, int64[K]."""
@@ -127,7 +179,7 @@ def held_out_batches(
             ids = store.sample(language, HELD_OUT, index)
             prepared.append(_prepare(ids, number, index, index, special, settings, generator))
         if prepared:
-            result[language] = _micro_batches(prepared, store.languages, special, settings.micro_batch_tokens)
+            result[language] = _micro_batches(prepared, store.languages, settings.micro_batch_tokens)
     return result
 
 
@@ -181,65 +233,54 @@ def _prepare(
     return _Sample(masked, chosen, ids[chosen], language, index, position)
 
 
-def _micro_batches(
-    samples: list[_Sample], languages: list[str], special: SpecialIds, most_tokens: int
-) -> list[MicroBatch]:
-    """Cut the samples, longest first, into groups of at most `most_tokens` padded tokens and at least one sample.
+def _micro_batches(samples: list[_Sample], languages: list[str], most_tokens: int) -> list[MicroBatch]:
+    """Cut the samples, longest first, into the fewest micro-batches of about equal size, each of at most `most_tokens`.
 
-    Longest first, so that a batch that does not fit the memory fails at once and not after hours.
+    A sample that is longer than that is a micro-batch of its own. Longest first, so that a batch that does not fit the
+    memory fails at once and not after hours.
     """
     ordered = sorted(samples, key=lambda sample: (-len(sample.ids), sample.position))
-    ends = cut(np.array([len(sample.ids) for sample in ordered], dtype=np.int64), most_tokens)
-    starts = [0, *ends[:-1]]
-    return [_pad(ordered[start:end], languages, special) for start, end in zip(starts, ends, strict=True)]
+    groups = cut([len(sample.ids) for sample in ordered], most_tokens)
+    return [_pack(ordered[start:end], languages) for start, end in groups]
 
 
-def cut(lengths: npt.NDArray[np.int64], most_tokens: int) -> list[int]:
-    """Where to cut samples of descending lengths into groups, so that the groups cost least.
+def cut(lengths: Sequence[int], most_tokens: int) -> list[tuple[int, int]]:
+    """Where to cut samples into consecutive groups of at most `most_tokens` tokens each, or of one sample.
 
-    A group costs its padded tokens, at most `most_tokens` unless it is a single sample, plus a fixed part for the calls
-    that any micro-batch makes, taken as 1/16 of `most_tokens`. Filling groups up one after another instead leaves 55 to
-    70 % of the tokens padding when most samples are short and few are long. Exact, by dynamic programming; O(B**2).
+    The fewest groups that filling one after another needs, with the work spread evenly over them where that fits.
 
     Returns:
-        The end of each group, ascending; the last is B.
+        (start, end) of each group.
     """
-    count = len(lengths)
-    fixed = most_tokens // 16
-    best = np.zeros(count + 1, dtype=np.int64)
-    start_of = np.zeros(count + 1, dtype=np.int64)
-    first = 0  # a group that ends here cannot start before it; the bound only moves on
-    for end in range(1, count + 1):
-        while end - first > 1 and (end - first) * lengths[first] > most_tokens:
-            first += 1
-        starts = np.arange(first, end)
-        cost = best[first:end] + (end - starts) * lengths[first:end] + fixed
-        choice = int(np.argmin(cost))
-        best[end], start_of[end] = cost[choice], first + choice
-    ends = []
-    end = count
-    while end:
-        ends.append(end)
-        end = int(start_of[end])
-    return ends[::-1]
+    full = _filled(lengths, most_tokens)
+    even = -(-sum(lengths) // max(1, len(full)))
+    for bound in range(even, most_tokens, max(1, most_tokens // 64)):
+        groups = _filled(lengths, bound)
+        if len(groups) == len(full):
+            return groups
+    return full
 
 
-def _pad(group: list[_Sample], languages: list[str], special: SpecialIds) -> MicroBatch:
-    longest = len(group[0].ids)
-    input_ids_BL = np.full((len(group), longest), special.pad, dtype=np.int64)
-    attention_mask_BL = np.zeros((len(group), longest), dtype=np.int64)
-    for row, sample in enumerate(group):
-        input_ids_BL[row, : len(sample.ids)] = sample.ids
-        attention_mask_BL[row, : len(sample.ids)] = 1
-    rows_M = np.concatenate([row * longest + sample.chosen for row, sample in enumerate(group)])
-    return MicroBatch(
-        input_ids=torch.from_numpy(input_ids_BL),
-        attention_mask=torch.from_numpy(attention_mask_BL),
-        rows=torch.from_numpy(rows_M),
-        labels=torch.from_numpy(np.concatenate([sample.labels for sample in group])),
-        languages=torch.tensor([sample.language for sample in group], dtype=torch.int64),
-        samples=[(languages[sample.language], sample.index) for sample in group],
-        positions=[sample.position for sample in group],
+def _filled(lengths: Sequence[int], most_tokens: int) -> list[tuple[int, int]]:
+    groups, start, total = [], 0, 0
+    for place, length in enumerate(lengths):
+        if place > start and total + length > most_tokens:
+            groups.append((start, place))
+            start, total = place, 0
+        total += length
+    if start < len(lengths):
+        groups.append((start, len(lengths)))
+    return groups
+
+
+def _pack(group: list[_Sample], languages: list[str]) -> MicroBatch:
+    return MicroBatch.of(
+        [sample.ids for sample in group],
+        [sample.chosen for sample in group],
+        [sample.labels for sample in group],
+        [sample.language for sample in group],
+        [(languages[sample.language], sample.index) for sample in group],
+        [sample.position for sample in group],
     )
 
 

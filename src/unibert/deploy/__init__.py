@@ -1,0 +1,1 @@
+"""Getting a model to where it is used."""

@@ -27,7 +27,7 @@ import torch
 
 from pairs import report, seconds_of
 from pretrain_baselines import faster_in_bf16, script_step, train_with_trainer
-from pretrain_support import KINDS, arguments, device_name, our_step, real_tokens, samples_of, scene
+from pretrain_support import KINDS, Sample, arguments, device_name, our_step, real_tokens, samples_of, scene
 
 NAMES = {"xxsmall": "XXSmall", "small": "Small"}
 SCRIPT_ASKED = {"xxsmall": "at least 20", "small": "at least 12"}
@@ -48,11 +48,12 @@ def main() -> None:
         samples = place.samples(options.step)
         bf16 = faster_in_bf16(place, "xxsmall", samples)
         for size in options.sizes:
-            compare_all(options, size, real_tokens(samples), bf16, device_name(place.device))
+            compare_all(options, size, samples, bf16, device_name(place.device))
 
 
-def compare_all(options: argparse.Namespace, size: str, tokens: int, bf16: bool, device: str) -> None:
+def compare_all(options: argparse.Namespace, size: str, samples: list[Sample], bf16: bool, device: str) -> None:
     """Let all contenders of a size take their turns and print what came out."""
+    tokens = real_tokens(samples)
     rounds = max(options.script_pairs, options.trainer_pairs)
     most = {"ours": rounds, "drawn": options.script_pairs, "grouped": options.script_pairs}
     most["trainer"] = options.trainer_pairs
@@ -67,15 +68,16 @@ def compare_all(options: argparse.Namespace, size: str, tokens: int, bf16: bool,
                     rates[way].append(tokens / contender.turn())
         peaks = {way: contender.peak() for way, contender in contenders.items()}
     theirs = {
-        "drawn": ("DistilBERT's research script, samples in drawn order", SCRIPT_ASKED[size]),
-        "grouped": ("DistilBERT's research script, samples grouped by length", None),
+        "drawn": ("DistilBERT's research script, micro-batches in drawn order", SCRIPT_ASKED[size]),
+        "grouped": ("DistilBERT's research script, micro-batches grouped by length", None),
         "trainer": (f"Hugging Face Trainer in {'bf16' if bf16 else 'float32'}", TRAINER_ASKED[size]),
     }
+    what = f"distillation step, {NAMES[size]}, samples of {tokens / len(samples):.0f} tokens"
     for way, (name, asked) in theirs.items():
-        claim = f"distillation step, {NAMES[size]}, against {name}"
+        claim = f"{what}, against {name}"
         report(claim, "tokens/s", rates["ours"][: most[way]], rates[way], asked=asked, device=device)
     for way, (name, _) in theirs.items():
-        claim = f"peak memory of a distillation step, {NAMES[size]}, against {name}"
+        claim = f"peak memory of a {what}, against {name}"
         report(claim, "MB", [peaks["ours"]], [peaks[way]], asked="at most 0.5", device=device)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +118,8 @@ def family_of(place: Scene) -> Family:
 
 def open_cache(place: Scene, folder: Path) -> TeacherCache:
     identity = cache_identity(place.settings, SEED, place.store.fingerprint, "random weights", "auto")
-    return TeacherCache(folder, identity, TOP, place.special.vocabulary_size)
+    # Without room on the disk it would go on with the teacher, and the figures would mean nothing.
+    return TeacherCache(folder, identity, TOP, place.special.vocabulary_size, tell=sys.exit)
 
 
 def take(family: Family, place: Scene, work: Sequence[Sequence[MicroBatch]]) -> None:

@@ -193,7 +193,7 @@ def pretrain(
     set_: Overrides = None,
     only: Annotated[str | None, typer.Option(help="Train only the `teacher` or only the `student`.")] = None,
 ) -> None:
-    """Train the teacher, if the recipe asks for one, and the student; resumes where it stopped."""
+    """Train the teacher, if the recipe asks for one, and the student or the family; resumes where it stopped."""
     from unibert import stages
 
     if only not in (None, "teacher", "student"):
@@ -203,7 +203,9 @@ def pretrain(
         stages.train_teacher(loaded)
     if only != "teacher":
         stages.train_student(loaded)
-    print(loaded.output / (only or "student") / "model")
+    folders = [loaded.output / "teacher"] if only == "teacher" else stages.student_folders(loaded).values()
+    for folder in folders:
+        print(folder / "model")
 
 
 @app.command()

@@ -261,6 +261,8 @@ class Recipe(Settings):
     """Where everything goes; `runs/NAME` when unset."""
     seed: Seed = 1
     """Decides samples, masks, initial weights and dropout."""
+    license: str = "apache-2.0"
+    """Of the weights, as the hub names it; stands in the model card."""
     corpus: Corpus = Corpus()
     tokens: Tokens = Tokens()
     teacher: Teacher = Teacher()

@@ -15,11 +15,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tests_support import World, make_settings
 from unibert.errors import DataError
 from unibert.files import read_json
+from unibert.models.student import build_student
 from unibert.pretrain import teacher_cache as module
+from unibert.pretrain.family import Family
+from unibert.pretrain.loop import pretrain
 from unibert.pretrain.teacher_cache import (
     BLOCK_STEPS,
     TeacherCache,
@@ -31,7 +35,8 @@ from unibert.pretrain.teacher_cache import (
     sample_marks,
 )
 from unibert.pretrain.top_k import TopK, top_k
-from unibert.recipe import Pretrain
+from unibert.recipe import Architecture, Pretrain
+from unibert.recipe import TeacherCache as CacheSettings
 from unibert.tokens.batches import Batches, MicroBatch
 from unibert.tokens.store import TokenStore
 from unibert.tokens.vocabulary import SpecialIds, load_tokenizer
@@ -295,6 +300,59 @@ def test_every_setting_that_draws_or_masks_has_a_folder_of_its_own(tmp_path: Pat
         folder(make_settings(micro_batch_tokens=4096, save_every=1, compile="on")),
     ]
     assert set(same) == {base}
+
+
+# --- a whole run ---
+
+
+def test_students_that_read_equal_those_that_asked(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, alone and in a family."""
+    special = SpecialIds.of(load_tokenizer(world.tokenizer))
+    shape = Architecture(layers=1, hidden=24, heads=2, feed_forward=32, max_positions=32)
+    build_student(shape, special.vocabulary_size, special.pad, seed=8).save_pretrained(tmp_path / "teacher")
+    cache = CacheSettings(top=TOP, folder=str(tmp_path / "cache"))
+    other = {"layers": 2, "hidden": 16, "heads": 2, "feed_forward": 24, "max_positions": 32}
+    distillation = {"distillation": {"weight": 0.4, "temperature": 2}}
+    asked = 0
+    original = Family._most_probable
+
+    def count(family: Family, batch: MicroBatch) -> TopK:
+        nonlocal asked
+        asked += 1
+        return original(family, batch)
+
+    monkeypatch.setattr(Family, "_most_probable", count)
+
+    def train(name: str, **changes: Any) -> dict[str, torch.Tensor]:
+        settings_ = make_settings(**{**distillation, **changes})
+        pretrain(settings_, **world.arguments(tmp_path / name), teacher=tmp_path / "teacher", cache=cache)
+        return {
+            str(path.parent.parent.relative_to(tmp_path / name)): load_file(path)[
+                "bert.embeddings.word_embeddings.weight"
+            ]
+            for path in (tmp_path / name).rglob("model/model.safetensors")
+        }
+
+    first = train("first")
+    assert asked == sum(len(batches) for batches in _work(world))
+    asked = 0
+    assert torch.equal(train("second")["."], first["."])
+    family = train("family", students={"one": make_settings().student, "two": other})
+    assert torch.equal(family["one"], first["."])
+    assert asked == 0
+    wider = train("wider", student=other)
+    assert torch.equal(wider["."], family["two"])
+    assert asked == 0
+    # Another temperature is another teacher.
+    train("hotter", distillation={"weight": 0.4, "temperature": 3})
+    assert asked > 0
+
+
+def _work(world: World) -> list[list[MicroBatch]]:
+    batches = Batches(TokenStore(world.tokens), SpecialIds.of(load_tokenizer(world.tokenizer)), make_settings(), 3)
+    return [batches.batch(step) for step in range(make_settings().steps)]
 
 
 # --- the cost ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from unibert.benchmark.scores import Gain
 from unibert.report import corpus_figures, dots, figures
 from unibert.report.curves import training_curves
 from unibert.report.schema import Step
-from unibert.report.theme import COLOURS
+from unibert.report.theme import COLOURS, legend_columns
 from unibert.report.trainings import Training
 
 
@@ -47,6 +48,40 @@ def test_long_log_stays_small_and_keeps_its_peak():
     (picture,) = [found for found in training_curves("student", [training(losses)], []) if found.name == "student-loss"]
     assert len(picture.inline) < 100_000
     assert any(text.replace(",", "").isdigit() and int(text.replace(",", "")) >= 80 for text in texts(picture.inline))
+
+
+def test_members_of_a_large_family_can_be_told_apart():
+    names = ["small", "xsmall", "xxsmall", "a-name-of-twenty-eight-signs", "b", "c"]
+    family = [replace(training([9.0, 5.0 + number]), role=name) for number, name in enumerate(names)]
+    (picture,) = [found for found in training_curves("students", family, []) if found.name == "students-loss"]
+    assert [text for text in texts(picture.inline) if text in names] == names
+    assert all(f"{name} from 9 to {5 + number}" in picture.label for number, name in enumerate(names))
+    # No two curves have both the same colour and the same dashes.
+    styles = re.findall(r'<path d="M [^"]*" clip-path="[^"]*" style="([^"]*)"', picture.inline)
+    curves = [style for style in styles if "--series" in style]
+    assert len(set(curves)) == len(curves) == len(names)
+
+
+def test_family_s_parts_that_only_some_members_have_are_drawn_for_those():
+    plain = training([4.0, 3.0])
+    other = replace(plain, role="other", steps=[step.model_copy(update={"hidden": 0.5}) for step in plain.steps])
+    pictures = {picture.name: picture for picture in training_curves("students", [plain, other], [])}
+    assert "other from 0.5 to 0.5" in pictures["students-hidden"].label
+    assert "student from" not in pictures["students-hidden"].label
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        (["training"], 1),
+        (["training", "held-out"], 2),
+        (["small", "xsmall", "xxsmall"], 3),
+        (["small", "xsmall", "xxsmall", "chance, 1 in 107", "always the commonest"], 2),
+        (["a name that is far longer than a panel is wide, whatever one does"] * 2, 1),
+    ],
+)
+def test_legend_has_the_columns_that_fit(labels, columns):
+    assert legend_columns(labels) == columns
 
 
 @pytest.mark.parametrize("number", [1, 12, 40, 41, 107, 300])

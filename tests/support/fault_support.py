@@ -97,7 +97,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.002)
+        time.sleep(0.005)
     return value
 
 

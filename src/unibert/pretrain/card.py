@@ -209,7 +209,8 @@ def _training(summary: Mapping[str, Any]) -> str:
     lines = ["## Training", "", *table(("setting", "value"), rows, texts=1), "", f"{text}."]
     if summary.get("siblings"):
         others = ", ".join(f"`{name}`" for name in summary["siblings"])
-        lines += ["", f"Trained side by side with {others}: one pass of the teacher served them all."]
+        shared = "; one pass of the teacher served them all" if summary.get("teacher") else ""
+        lines += ["", f"Trained side by side with {others}{shared}."]
     if versions:
         commit = f", `unibert` at commit `{summary['commit']}`" if summary.get("commit") else ""
         lines += ["", f"Made with {versions}{commit}."]

@@ -126,10 +126,11 @@ def pretrain(
                 family.cache = TeacherCache(place, identity_of_cache, cache.top, special.vocabulary_size)
             progress = _train(settings, seed, store, special, output, folders, name, family, recipe or {})
             if team.is_first:
-                facts = _facts(family, compiled, precision, teacher, teacher_mark)
+                facts = _facts(family, precision, teacher, teacher_mark, recipe or {})
                 for member, folder in folders.items():
                     called = name if settings.students is None else member
                     student, alone = family.members[member].student, settings.alone(member)
+                    facts["siblings"] = [other for other in folders if other != member]
                     with unpacked(student):
                         finish(folder, called, alone, seed, student, tokenizer, store, progress, recipe or {}, facts)
             team.wait()
@@ -235,9 +236,14 @@ def _totals(micro_batches: list[MicroBatch], settings: Pretrain, team: Team) -> 
 
 
 def _facts(
-    family: Family, compiled: bool, precision: str, teacher: str | Path | None, teacher_mark: str | None
+    family: Family, precision: str, teacher: str | Path | None, teacher_mark: str | None, recipe: Mapping[str, Any]
 ) -> Facts:
-    facts = Facts(precision=precision, compiled=compiled, processes=family.team.size, siblings=sorted(family.members))
+    facts = Facts(
+        precision=precision,
+        compiled=family.compiled,
+        processes=family.team.size,
+        license=recipe.get("license", "apache-2.0"),
+    )
     if teacher_mark is not None:
         # A folder's name would tell the reader nothing.
         facts["teacher"] = {"name": None if Path(str(teacher)).is_dir() else str(teacher), "fingerprint": teacher_mark}

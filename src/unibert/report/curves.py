@@ -53,7 +53,7 @@ class Panel:
     @property
     def labels(self) -> list[str]:
         """What the legend tells."""
-        return [entry.label for entry in (*self.lines, *self.levels)]
+        return [*(line.label for line in self.lines), *(level.label for level in self.levels)]
 
 
 def training_curves(group: str, trainings: Sequence[Training], languages: Sequence[str]) -> list[Picture]:

@@ -142,6 +142,7 @@ class Summary(Shape):
     seed: int
     languages: list[str]
     weights_sha256: str
+    initialise: str = "random"
     objective: dict[str, Any] = {}
     heldout: HeldOut | None = None
 

@@ -146,8 +146,7 @@ def _model(run: Run, training: Training) -> str:
     shape = summary.architecture
     text = (
         f"The {training.role} has {plural(shape.layers, 'layer')} of width {count(shape.hidden)} and "
-        f"{millions(summary.parameters)} parameters. It was trained {_from(run, training)} in "
-        f"{_how_long(summary)}, one run with seed {summary.seed}"
+        f"{millions(summary.parameters)} parameters. It was trained {_how(summary)}, one run with seed {summary.seed}"
     )
     parts = _objective(run, summary)
     text += f", with {parts}." if parts else "."
@@ -173,7 +172,7 @@ def _family(run: Run, trainings: Sequence[Training]) -> str:
         names = listing([training.role for training in trainings])
         reached = max((training.steps[-1].step for training in trainings if training.steps), default=0)
         return f"The training of {names}, side by side, is not finished: it has reached step {count(reached)}."
-    first, summary = done[0]
+    summary = done[0][1]
     each = []
     for training, its in done:
         shape, evaluation = its.architecture, training.last_held_out
@@ -182,8 +181,7 @@ def _family(run: Run, trainings: Sequence[Training]) -> str:
         each.append(f"{training.role} ({size_}{loss})")
     text = (
         f"{plural(len(done), 'student was', 'students were')} trained side by side, each as it would have been alone: "
-        f"{listing(each)}. They were trained {_from(run, first)} in {_how_long(summary)}, one run with seed "
-        f"{summary.seed}"
+        f"{listing(each)}. They were trained {_how(summary)}, one run with seed {summary.seed}"
     )
     parts = _objective(run, summary)
     text += f", with {parts}." if parts else "."
@@ -191,18 +189,11 @@ def _family(run: Run, trainings: Sequence[Training]) -> str:
     return text + (f" There is no summary of {listing(lacking)}." if lacking else "")
 
 
-def _from(run: Run, training: Training) -> str:
-    """Where the first weights came from."""
-    settings = run.settings(training.group)
-    cut = settings is not None and settings.initialise == "teacher" and training.group != "teacher"
-    return "from weights cut out of the teacher's" if cut else "from scratch"
-
-
-def _how_long(summary: Summary) -> str:
-    return (
-        f"{duration(summary.seconds)}: {plural(summary.steps, 'step')} and {count(summary.tokens)} pieces in "
-        f"{plural(len(summary.languages), 'language')}"
-    )
+def _how(summary: Summary) -> str:
+    """Where the first weights came from, and what followed."""
+    start = "from weights cut out of the teacher's" if summary.initialise == "teacher" else "from scratch"
+    much = f"{plural(summary.steps, 'step')} and {count(summary.tokens)} pieces"
+    return f"{start} in {duration(summary.seconds)}: {much} in {plural(len(summary.languages), 'language')}"
 
 
 def _objective(run: Run, summary: Summary) -> str:

@@ -249,11 +249,19 @@ def benchmark(recipe: RecipeFile, set_: Overrides = None) -> None:
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder, or its recipe.", show_default=False)],
     set_: Overrides = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Write the page anew while models are trained.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Seconds between pages, with --follow.")] = 30,
 ) -> None:
     """Write one self-contained page (HTML and Markdown) about a run."""
     from unibert import stages
+    from unibert.report.live import follow_report
     from unibert.report.page import build_report
 
+    if follow:
+        recipe = None if run.is_dir() else load_recipe(run, set_ or ())
+        folder, title = (recipe.output, recipe.name) if recipe else (run, None)
+        follow_report(folder, every, title, written=print)
+        return
     print(build_report(run) if run.is_dir() else stages.make_report(load_recipe(run, set_ or ())))
 
 

@@ -77,7 +77,7 @@ def test_the_scripts_loss_is_the_plain_one_and_ours_on_all_positions_is_the_same
     student, teacher = place.student("small"), place.teacher()
     loss, _, _ = script_loss(student, teacher, *padded(samples, place.special.pad, place.device), SETTINGS)
     expected = plainly(student.eval(), teacher, samples, everywhere=True)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
     assert script_step(place, "small", place.teacher(), samples, by_length=False)() == pytest.approx(expected, rel=1e-5)
 
     everywhere = SETTINGS.distillation.model_copy(update={"positions": "all"})
@@ -118,7 +118,7 @@ def test_the_trainers_loss_is_the_plain_one_and_ours(place: Any, tmp_path: Path)
 
     rows = sum(len(sample.chosen) for sample in samples)
     expected = plainly(student.eval(), teacher, samples, everywhere=False)
-    assert float(trainer.compute_loss(student, inputs(samples))) == pytest.approx(expected, rel=1e-5)
+    assert trainer.compute_loss(student, inputs(samples)).item() == pytest.approx(expected, rel=1e-5)
     halves = [
         trainer.compute_loss(student, inputs(part), num_items_in_batch=rows) for part in (samples[:3], samples[3:])
     ]

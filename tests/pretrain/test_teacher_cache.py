@@ -328,12 +328,9 @@ def test_students_that_read_equal_those_that_asked(
     def train(name: str, **changes: Any) -> dict[str, torch.Tensor]:
         settings_ = make_settings(**{**distillation, **changes})
         pretrain(settings_, **world.arguments(tmp_path / name), teacher=tmp_path / "teacher", cache=cache)
-        return {
-            str(path.parent.parent.relative_to(tmp_path / name)): load_file(path)[
-                "bert.embeddings.word_embeddings.weight"
-            ]
-            for path in (tmp_path / name).rglob("model/model.safetensors")
-        }
+        found = (tmp_path / name).rglob("model/model.safetensors")
+        embeddings = "bert.embeddings.word_embeddings.weight"
+        return {str(path.parent.parent.relative_to(tmp_path / name)): load_file(path)[embeddings] for path in found}
 
     first = train("first")
     assert asked == sum(len(batches) for batches in _work(world))

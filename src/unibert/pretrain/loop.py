@@ -29,6 +29,7 @@ from unibert.pretrain.schedule import learning_rate
 from unibert.pretrain.step import Totals
 from unibert.pretrain.tally import Tally
 from unibert.pretrain.teacher_cache import TeacherCache, cache_identity
+from unibert.pretrain.trackers import require_tracker
 from unibert.pretrain.vocabulary_losses import check_compilation, wants_compilation
 from unibert.recipe import Pretrain
 from unibert.recipe import TeacherCache as CacheSettings
@@ -76,6 +77,7 @@ def pretrain(
         Interrupted: after SIGINT or SIGTERM; a checkpoint has been saved.
         UniBertError: the loss is not a number any more; another process is at work in `output`.
     """
+    require_tracker(settings.tracker)
     library_logging.disable_progress_bar()  # ours tells more than one bar per file of weights
     keep_freed_memory()
     store = TokenStore(tokens)

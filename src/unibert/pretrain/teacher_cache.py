@@ -17,8 +17,8 @@ A probability p is stored as round(65535 sqrt(p)): a step of this scale changes 
 it is taken, as (dp)**2 / 2p = 2 (d sqrt(p))**2, here at most 1.2e-10 nats a piece. p itself is off by 1.5e-5 at most;
 a float16 would be by up to 2.4e-4 between 0.5 and 1, where teachers often are.
 
-Cost with K = 64: 320 bytes a masked row and 16 a sample, that is 47 bytes a token at 15 %. A million steps of 128
-samples take 153 GB where a sample has 26 tokens on average, 665 GB where it has 110 (`expected_bytes`).
+Cost with K = 64: 320 bytes a masked row and 16 a sample, that is 46 or 47 bytes a token at 15 %. A million steps of 128
+samples take 153 GB where a sample has 26 tokens on average and 665 GB where it has 110 (`expected_bytes`).
 """
 
 from __future__ import annotations

@@ -119,10 +119,9 @@ def test_the_trainers_loss_is_the_plain_one_and_ours(place: Any, tmp_path: Path)
     rows = sum(len(sample.chosen) for sample in samples)
     expected = plainly(student.eval(), teacher, samples, everywhere=False)
     assert trainer.compute_loss(student, inputs(samples)).item() == pytest.approx(expected, rel=1e-5)
-    halves = [
-        trainer.compute_loss(student, inputs(part), num_items_in_batch=rows) for part in (samples[:3], samples[3:])
-    ]
-    assert float(sum(halves)) == pytest.approx(expected, rel=1e-5)
+    halves = (samples[:3], samples[3:])
+    losses = [trainer.compute_loss(student, inputs(half), num_items_in_batch=rows).item() for half in halves]
+    assert sum(losses) == pytest.approx(expected, rel=1e-5)
     assert our_step(place, ["small"], place.micro_batches(0))() == pytest.approx(expected, rel=1e-5)
 
 

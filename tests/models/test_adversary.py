@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unibert.models.adversary import LanguageDiscriminator, mean_pool
+from unibert.models.adversary import LanguageDiscriminator
 
 
 @pytest.mark.parametrize(("width", "depth"), [(None, 3), (9, 1), (9, 3)])
@@ -35,9 +35,3 @@ def test_the_seed_decides_the_weights_and_leaves_the_callers_randomness_alone() 
     for name, values in one.items():
         torch.testing.assert_close(values, same[name], rtol=0, atol=0)
         assert not torch.equal(values, other[name])
-
-
-def test_the_mean_leaves_padding_out() -> None:
-    hidden_BLD = torch.tensor([[[1.0], [3.0], [100.0]], [[2.0], [5.0], [8.0]]])
-    mask_BL = torch.tensor([[1, 1, 0], [1, 1, 1]])
-    torch.testing.assert_close(mean_pool(hidden_BLD, mask_BL), torch.tensor([[2.0], [5.0]]))

@@ -21,7 +21,7 @@ from torch import nn
 
 from fault_support import Forge, Life, Run, assert_equal_runs, free_port, wait_until
 from tests_support import World, make_settings
-from unibert.pretrain.checkpoint import load_newest
+from unibert.pretrain.checkpoint import list_checkpoints, load_newest
 from unibert.runs import LOCK_FILE
 from unibert.tokens.batches import Batches
 from unibert.tokens.store import TokenStore
@@ -131,6 +131,7 @@ def test_a_save_is_killed_at_each_of_its_changes(forge: Forge, tmp_path: Path) -
         assert progress is not None
         assert bool((module.weight == progress.step).all())
         assert optimizer.param_groups[0]["lr"] == progress.step
+        assert all(len(list(path.iterdir())) == 3 for path in list_checkpoints(folder))
         steps.append(progress.step)
     assert steps == sorted(steps)
     assert steps.count(1) >= 5
@@ -153,13 +154,23 @@ def test_one_of_two_processes_is_killed(
     forge: Forge, world: World, tmp_path: Path, whole_team: Run, victim: int
 ) -> None:
     run = Run(tmp_path, world, **LENGTH)
-    team = forge.start_team(run.command(), 2, ("pace", 0.02))
+    team = forge.start_team([run.command()] * 2, ("pace", 0.02))
     wait_until(lambda: run.steps_logged() >= 6, "step 6")
     team[victim].send(signal.SIGKILL)
     team[1 - victim].wait()
     assert "another one has ended" in refused(team[1 - victim])
     finish_team(forge, run)
     assert_equal_runs(run, whole_team)
+
+
+def test_processes_that_see_different_folders(forge: Forge, world: World, tmp_path: Path, going_on: Run) -> None:
+    """As on two machines without a common disk: one goes on from step 8, the other would start."""
+    elsewhere = Run(tmp_path / "elsewhere", world, **LENGTH)
+    commands = [going_on.command(), elsewhere.command()]
+    told = [refused(life) for life in forge.start_team(commands) if life.wait()]
+    assert len(told) == 2
+    assert "process 0 finds step 8 there, others find another" in told[0]
+    assert "where all processes see the same files" in told[0]
 
 
 @pytest.mark.slow
@@ -191,7 +202,7 @@ def whole_team(forge: Forge, world: World, tmp_path_factory: pytest.TempPathFact
 
 
 def finish_team(forge: Forge, run: Run) -> Run:
-    for life in forge.start_team(run.command(), 2):
+    for life in forge.start_team([run.command()] * 2):
         assert life.wait() == 0, life.output
     return run
 
@@ -201,7 +212,7 @@ def test_another_number_of_processes(forge: Forge, world: World, tmp_path: Path)
     settings = {**LENGTH, "dropout": 0.0, "log_every": 1}
     run = Run(tmp_path / "many", world, **settings)
     assert forge.run(run.command(), ("send_self", signal.SIGTERM, 7)).code == STOPPED
-    for life in forge.start_team(run.command(), 2, ("send_self", signal.SIGTERM, 9)):
+    for life in forge.start_team([run.command()] * 2, ("send_self", signal.SIGTERM, 9)):
         assert life.wait() == STOPPED, life.output
     assert run.checkpoints()[-1] == "step-000000016"
     finish(forge, run)

@@ -184,10 +184,13 @@ class Forge:
         life.wait()
         return life
 
-    def start_team(self, command: list[str], size: int, *faults: tuple[Any, ...]) -> list[Life]:
-        """Several processes that train together, as `torchrun` starts them."""
-        common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-        return [self.start(command, *faults, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in range(size)]
+    def start_team(self, commands: list[list[str]], *faults: tuple[Any, ...]) -> list[Life]:
+        """Processes that train together, as `torchrun` starts them."""
+        common = {"WORLD_SIZE": str(len(commands)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        return [
+            self.start(command, *faults, RANK=str(rank), LOCAL_RANK=str(rank), **common)
+            for rank, command in enumerate(commands)
+        ]
 
 
 # What may happen to a life; named in `Forge.start`, called in it before the command.
@@ -256,14 +259,19 @@ def save_and_die(folder: str, number: int) -> None:
 def die_at_change(number: int, folder: str) -> None:
     """SIGKILL right before the folder changes for the `number`-th time: a file opened for writing, renamed, removed."""
     left = number
-    changes = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
+    # The position of the descriptor of the folder that a path is relative to, among what is told of each change.
+    changes = {"os.rename": 2, "os.mkdir": 2, "os.remove": 1, "os.rmdir": 1}
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
-        if not (writes or event in changes) or not isinstance(arguments[0], str | os.PathLike):
+        if event == "open":
+            changed = arguments[0] if isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE else None
+        elif event in changes:
+            place = arguments[changes[event]]
+            changed = os.path.join(os.readlink(f"/proc/self/fd/{place}") if place >= 0 else "", arguments[0])
+        else:
             return
-        left -= str(arguments[0]).startswith(folder)
+        left -= isinstance(changed, str | os.PathLike) and str(changed).startswith(folder)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,6 +1,6 @@
 """The language discriminator (section 3.2 of the paper): mean-pooled embeddings -> feed-forward -> languages.
 
-Shape suffixes: B samples, L positions, D hidden, K languages.
+Shape suffixes: B samples, D hidden, K languages.
 """
 
 from __future__ import annotations
@@ -42,9 +42,3 @@ class LanguageDiscriminator(nn.Module):
         weights = {name: parameter.detach() for name, parameter in self.named_parameters()}
         logits_BK: Tensor = torch.func.functional_call(self, weights, (pooled_BD,))
         return logits_BK
-
-
-def mean_pool(hidden_BLD: Tensor, attention_mask_BL: Tensor) -> Tensor:
-    """Mean over a sample's tokens, padding left out: pooled_BD (equation 2)."""
-    weights_BL1 = attention_mask_BL.unsqueeze(-1).to(hidden_BLD.dtype)
-    return (hidden_BLD * weights_BL1).sum(dim=1) / weights_BL1.sum(dim=1).clamp(min=1)

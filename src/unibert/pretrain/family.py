@@ -236,7 +236,7 @@ class Family:
         with autocast(self.dtype, self.team.device):
             for position, micro_batch in enumerate(micro_batches):
                 batch = micro_batch.to(self.team.device)
-                answer = self.ask_teacher(step, batch)
+                answer = self.ask_teacher(step, micro_batch)
                 for member in self.members.values():
                     seed_dropout(self.seed, step, self.team.rank, position)
                     member.learn(step, batch, answer, totals, more_follow=position + 1 < len(micro_batches))
@@ -248,8 +248,10 @@ class Family:
         if self.teacher is None:
             return TeacherAnswer()
         if self.cache is not None:
-            top = self.cache.answer(step, batch, lambda: self._most_probable(batch))
+            # The micro-batch as it lies in the CPU's memory: its checksums are computed there.
+            top = self.cache.answer(step, batch, lambda: self._most_probable(batch.to(self.team.device)))
             return TeacherAnswer(predictions=top.to(self.team.device))
+        batch = batch.to(self.team.device)
         self.teacher_ran = True
         distillation = self.settings.distillation
         layer = distillation.relations.teacher_layer or self.teacher.config.num_hidden_layers

@@ -28,7 +28,7 @@ from unibert.pretrain.log import FamilyLog
 from unibert.pretrain.schedule import learning_rate
 from unibert.pretrain.step import Totals
 from unibert.pretrain.tally import Tally
-from unibert.pretrain.teacher_cache import TeacherCache, cache_identity
+from unibert.pretrain.teacher_cache import TeacherCache, cache_identity, expected_bytes
 from unibert.pretrain.trackers import require_tracker
 from unibert.pretrain.vocabulary_losses import check_compilation, wants_compilation
 from unibert.recipe import Pretrain
@@ -126,6 +126,12 @@ def pretrain(
                 place = Path(cache.folder).expanduser() if cache.folder else output.parent / "teacher-cache"
                 identity_of_cache = cache_identity(settings, seed, store.fingerprint, str(teacher_mark), precision)
                 family.cache = TeacherCache(place, identity_of_cache, cache.top, special.vocabulary_size)
+                if team.is_first:
+                    there, whole = family.cache.bytes_on_disk(), expected_bytes(store, settings, cache.top)
+                    print(
+                        f"teacher cache: {family.cache.folder} holds {there / 1e9:,.1f} of about {whole / 1e9:,.1f} GB",
+                        file=sys.stderr,
+                    )
             progress = _train(settings, seed, store, special, output, folders, name, family, recipe or {})
             if team.is_first:
                 facts = _facts(family, precision, teacher, teacher_mark, recipe or {})

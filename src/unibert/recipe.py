@@ -183,8 +183,8 @@ class TeacherCache(Settings):
     """
 
     top: PositiveInt = 64
-    """Pieces per row. 64 take 5 * 64 bytes a masked row and 16 a sample: about 47 bytes a token of training at 15 %. How
-    close that comes to the whole vocabulary depends on the teacher; see docs/pretraining.md."""
+    """Pieces per row. 64 take 5 * 64 bytes a masked row and 16 a sample: about 47 bytes a token of training at 15 %.
+    How close that comes to the whole vocabulary depends on the teacher; see docs/pretraining.md."""
     folder: str = ""
     """Where it is kept; `teacher-cache` below the run's folder when unset. Runs may share it: an entry belongs to one
     teacher, one token store, one seed and the settings that draw and mask samples."""

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from unibert.errors import UniBertError
 from unibert.models.precision import best_device
+
+# Gloo raises a plain RuntimeError, with the path of its source in the message.
+_LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|timed out", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,9 @@ def join() -> Team:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Who hangs is given up after this; NCCL's own 10 minutes are short for a save to a slow disk.
+        patience = timedelta(minutes=30)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
         atexit.register(distributed.destroy_process_group)
     return Team(distributed.get_rank(), distributed.get_world_size(), device)
 
@@ -95,3 +103,23 @@ def join() -> Team:
 def spread(values: Sequence[float], team: Team) -> list[float]:
     """Add floats over all processes."""
     return [float(value) for value in team.sum(torch.tensor(values, dtype=torch.float64, device=team.device)).tolist()]
+
+
+@contextmanager
+def telling_of_lost_fellows(team: Team) -> Iterator[None]:
+    """What fails in this block because another process of the team is gone, or hangs, is told as that.
+
+    Raises:
+        UniBertError: instead of what Gloo and NCCL raise.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if team.size == 1 or not (isinstance(error, distributed.DistError) or _LOST.search(str(error))):
+            raise
+        reason = re.sub(r"^\[[^]]*\]\s*", "", str(error)).splitlines()[0].partition(". ")[0]
+        raise UniBertError(
+            f"process {team.rank} of {team.size}, counted from 0: another one has ended or does not answer ({reason})",
+            "What the first one that ended said is the reason. Start all of them again with the same command: they go "
+            "on from the newest checkpoint.",
+        ) from error

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from transformers.utils import logging as library_logging
 
-from unibert.errors import Interrupted, UniBertError
+from unibert.errors import DataError, Interrupted, UniBertError
 from unibert.files import read_json
 from unibert.models.allocator import keep_freed_memory
 from unibert.models.packed import unpacked
 from unibert.models.precision import resolve_precision
 from unibert.models.teacher import check_length, check_same_tokenizer, load_teacher
 from unibert.pretrain.checkpoint import Progress, list_checkpoints, load_newest, save_checkpoint
-from unibert.pretrain.distributed import Team, join
+from unibert.pretrain.distributed import Team, join, telling_of_lost_fellows
 from unibert.pretrain.evaluate import held_out_losses
 from unibert.pretrain.family import Family, Update
 from unibert.pretrain.finish import SUMMARY_FILE, Facts, finish, is_finished
@@ -102,7 +102,7 @@ def pretrain(
     if cache is not None:
         identity["teacher_cache"] = cache.top  # its answers are not quite the teacher's
 
-    with run_lock(output) if team.is_first else nullcontext():
+    with telling_of_lost_fellows(team), run_lock(output) if team.is_first else nullcontext():
         if team.is_first:
             open_run(output, "pretrain", identity, recipe or {})
         team.wait()
@@ -163,6 +163,11 @@ def _train(
     modules, optimizers = family.modules(), family.optimizers()
     progress = load_newest(checkpoints, modules, optimizers, team.is_first, steps=settings.steps)
     progress = progress or Progress(0, 0, 0.0, [0] * len(store.languages))
+    if team.totals(progress.step) != [progress.step * team.size]:
+        raise DataError(
+            f"{checkpoints}: process {team.rank} finds step {progress.step:,} there, others find another",
+            "Put the run's folder where all processes see the same files.",
+        )
     batches = Batches(store, special, settings, seed, team.rank, team.size)
     held_out = held_out_batches(store, special, settings, seed)
 

@@ -4,14 +4,14 @@ The word embeddings are most of a small student (15.3 of 18.9 million weights in
 them already, only wider. Let E (V x D) be the teacher's and P (D x S) its first S right singular vectors: E P is the
 student's table, and E P P^T is the nearest to E of all matrices of rank S (Eckart and Young, 1936). The output layer is
 tied to the table, so this is its matrix too. What is added to word embeddings, positions and token types, lives in the
-same space and goes through the same P.
+same space and goes through the same P. (For decoders: Trinh et al., arXiv 2510.06502.)
 
 The table keeps the teacher's scale. On the way in a layer normalisation follows and no scale matters, as long as all
 that is added there shares it; on the way out the scale is the size of the logits, and the larger an embedding is, the
 less of it a step of Adam, whose length is the learning rate's, can undo.
 
 With equal widths P is the identity, everything above is copied to the last bit, and so are the head and, where their
-shapes are equal, the layers. With unequal widths these stay random. `docs/method.md` says what was measured.
+shapes are equal, the layers. With unequal widths these stay random. `studies/initialisation` measures what it buys.
 
 Shape suffixes: V vocabulary, D width of the teacher, S width of the student.
 """

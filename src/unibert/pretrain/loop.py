@@ -84,14 +84,15 @@ def pretrain(
     pieces = load_tokenizer(tokenizer)
     special = SpecialIds.of(pieces)
     store.check_tokenizer(pieces)
-    teacher_model = None
-    if teacher is not None and settings.needs_teacher:
-        teacher_model = load_teacher(teacher)
-        check_same_tokenizer(teacher, teacher_model, pieces)
-        check_length(teacher, teacher_model, settings.context)
     team = join()
     dtype = resolve_precision(settings.precision, team.device)
     precision = str(dtype).removeprefix("torch.")
+    teacher_model = None
+    if teacher is not None and settings.needs_teacher:
+        # First weights are cut from the teacher's own; for the rest its weights are never held in float32 as well.
+        teacher_model = load_teacher(teacher, torch.float32 if settings.initialise == "teacher" else dtype)
+        check_same_tokenizer(teacher, teacher_model, pieces)
+        check_length(teacher, teacher_model, settings.context)
     teacher_mark = weights_fingerprint(teacher_model) if teacher_model is not None else None
     identity = {
         "settings": {**settings.identity(), "precision": precision},

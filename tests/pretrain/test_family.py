@@ -9,6 +9,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from tests_support import World, make_settings
+from unibert.files import read_json
 from unibert.models.adversary import LanguageDiscriminator
 from unibert.models.packed import unpacked
 from unibert.models.student import build_student
@@ -263,3 +264,6 @@ def test_the_first_weights_may_come_from_the_teacher(world: World, teacher_folde
     pretrain(make_settings(steps=4, adversary={"mode": "none", "weight": 0}), **world.arguments(tmp_path / "cold"))
     warm, cold = (read_log(tmp_path / name / "log.jsonl")[0]["mlm"] for name in ("warm", "cold"))
     assert warm != cold
+    summary = read_json(tmp_path / "warm" / "summary.json")
+    assert summary["initialised"]["width"] == [32, 16]
+    assert read_json(tmp_path / "cold" / "summary.json")["initialised"] is None

@@ -261,7 +261,7 @@ def test_a_teacher_that_is_none_is_refused(
     if content is not None:
         folder.mkdir()
         (folder / "config.json").write_text(content)
-    with pytest.raises(DataError, match="cannot be loaded as a masked language model|no such folder"):
+    with pytest.raises(DataError, match=r"cannot be loaded as a masked language model|no such folder"):
         pretrain(make_settings(**FULL), **world.arguments(tmp_path / "run"), teacher=folder)
 
 

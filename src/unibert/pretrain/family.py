@@ -191,13 +191,15 @@ class Family:
         self.vocabulary_size = vocabulary_size
         self.cache: TeacherCache | None = None
         """Where the teacher's answers are kept, if they are."""
+        self.initialised: dict[str, dict[str, Any]] = {}
+        """What each member took from the teacher for its first weights."""
         vocabulary = VocabularyObjective(settings.label_smoothing, settings.distillation.temperature, compiled)
         self.members: dict[str, Member] = {}
         for name in settings.members:
             alone = settings.alone(name)
             student = build_student(architecture(alone.student), vocabulary_size, pad_id, seed, settings.dropout)
             if settings.initialise == "teacher":
-                initialise_from_teacher(student, teacher)
+                self.initialised[name] = initialise_from_teacher(student, teacher)
             self.members[name] = Member(alone, student, languages, teacher, seed, team, vocabulary, dtype)
         self.teacher: Any = None
         """Frozen, with its weights in the number format of the matrix products; None where it has nothing to say."""

@@ -53,6 +53,8 @@ class Facts(TypedDict, total=False):
     teacher: TeacherFacts
     siblings: list[str]
     """The members of a family that was trained from one pass of the teacher, this one among them."""
+    initialised: dict[str, Any]
+    """What was taken from the teacher for the first weights, from `initialise_from_teacher`."""
     flops: float
     """Floating point operations of the whole run, on real tokens."""
     peak_fraction: float
@@ -152,6 +154,7 @@ def summarise(
         "shares": {code: count / total for code, count in samples.items()},
         "unknown_shares": unknown_shares(store),
         "initialise": settings.initialise,
+        "initialised": facts.get("initialised"),
         "teacher": facts.get("teacher"),
         "siblings": [other for other in family if other != name] if len(family) > 1 else [],
         "objective": {

@@ -139,6 +139,8 @@ def pretrain(
                 for member, folder in folders.items():
                     called = name if settings.students is None else member
                     student, alone = family.members[member].student, settings.alone(member)
+                    if member in family.initialised:
+                        facts["initialised"] = family.initialised[member]
                     facts["siblings"] = [other for other in folders if other != member]
                     with unpacked(student):
                         finish(folder, called, alone, seed, student, tokenizer, store, progress, recipe or {}, facts)

@@ -77,6 +77,7 @@ def test_the_default_folder_has_the_recipes_name(recipe_file: Path) -> None:
         ("[benchmark]\nseeds = [-1]", ["benchmark.seeds", "greater than or equal to 0"]),
         ("[Pretrain]\nsteps = 3", ["trial.toml:11", "Pretrain", "did you mean 'pretrain'"]),
         ("[pretrain.adversary]\nstart = 9\nfull = 3", ["must not come before start"]),
+        ("[pretrain.students.teacher]\nlayers = 2\nhidden = 8\nheads = 2", ["no member may be called teacher"]),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_the_nearest_key(recipe_file: Path, line: str, says: list[str]) -> None:
@@ -104,6 +105,9 @@ def test_a_mistake_is_told_with_its_line_and_the_nearest_key(recipe_file: Path, 
         ("seed=99999999999999999999", "seed"),
         ("Pretrain.steps=3", "did you mean 'pretrain'"),
         ("corpus.languages=[]", "at least 1"),
+        ("pretrain.students={}", "at least 1"),
+        ("teacher={train={initialise='teacher'}}", "no teacher to begin from"),
+        ("teacher={train={students=['small']}}", "makes one teacher"),
     ],
 )
 def test_an_impossible_override_is_refused(recipe_file: Path, override: str, says: str) -> None:

@@ -135,7 +135,11 @@ class Pretrain(Settings):
 
     student: SizeName | Architecture = "xxsmall"
     """`small`, `xsmall`, `xxsmall` (Table 1) or a shape of your own."""
-    students: Annotated[list[SizeName], Field(min_length=1)] | dict[StudentName, Architecture] | None = None
+    students: (
+        Annotated[list[SizeName], Field(min_length=1)]
+        | Annotated[dict[StudentName, Architecture], Field(min_length=1)]
+        | None
+    ) = None
     """Instead of one student a family, such as `["small", "xsmall", "xxsmall"]` or a table of names and shapes: trained
     side by side from one pass of the teacher, each exactly as it would be alone."""
     initialise: Literal["random", "teacher"] = "random"
@@ -195,6 +199,10 @@ class Pretrain(Settings):
             positions = shape.max_positions if isinstance(shape, Architecture) else 512
             if self.context > positions:
                 raise ValueError(f"context ({self.context}) is longer than the {positions} positions of {name!r}")
+        # Names with another meaning: in benchmark.models, and in the run's folder.
+        taken = {"student", "teacher", "checkpoints"} & set(self.students or ())
+        if taken:
+            raise ValueError(f"students: no member may be called {', '.join(sorted(taken))}")
         if isinstance(self.students, list) and len(set(self.students)) < len(self.students):
             raise ValueError(f"students names a size twice: {', '.join(self.students)}")
         if self.mlm_weight == 0 and not self.distillation.needs_teacher:

@@ -205,6 +205,10 @@ class Teacher(Settings):
     def _one_source(self) -> Self:
         if self.model is not None and self.train is not None:
             raise ValueError("give either model or train, not both")
+        if self.train is not None and self.train.students is not None:
+            raise ValueError("teacher.train makes one teacher: give it a student, not students")
+        if self.train is not None and self.train.initialise == "teacher":
+            raise ValueError("teacher.train has no teacher to begin from: leave teacher.train.initialise at 'random'")
         return self
 
 

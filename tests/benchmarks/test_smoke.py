@@ -20,7 +20,7 @@ FEW = {
     "pretrain_cost": ["--repeats", "2"],
     "pretrain_processes": ["--pairs", "1", "--warm", "2", "--steps", "4"],
 }
-ROWS = {"pretrain_step": 6, "pretrain_family": 1, "pretrain_cost": 16, "pretrain_processes": 1}
+ROWS = {"pretrain_step": 5, "pretrain_family": 1, "pretrain_cost": 16, "pretrain_processes": 1}
 
 
 @pytest.fixture

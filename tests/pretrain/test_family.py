@@ -63,6 +63,7 @@ def test_a_member_becomes_what_it_becomes_alone(
     arguments = {**world.arguments(tmp_path / "family"), "teacher": teacher_folder if changes else None}
     summaries = pretrain(family, **arguments)
     assert list(summaries) == list(SHAPES)
+    assert [summary["siblings"] for summary in summaries.values()] == [["narrow"], ["wide"]]
     for member, shape in SHAPES.items():
         alone = tmp_path / member
         pretrain(make_settings(student=shape, **tree), **{**arguments, "output": alone})
@@ -267,3 +268,5 @@ def test_the_first_weights_may_come_from_the_teacher(world: World, teacher_folde
     summary = read_json(tmp_path / "warm" / "summary.json")
     assert summary["initialised"]["width"] == [32, 16]
     assert read_json(tmp_path / "cold" / "summary.json")["initialised"] is None
+    card = (tmp_path / "warm" / "model" / "README.md").read_text()
+    assert "distillation" not in card.split("## How to make it again")[0]

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unibert.languages import language
-from unibert.pretrain.card_metadata import metadata, on_hub
+from unibert.pretrain.card_metadata import distils, metadata, on_hub
 from unibert.pretrain.card_objective import objective
 from unibert.pretrain.card_tables import counted, duration, folded, languages_section, losses_section, table
 from unibert.recipe import Recipe
@@ -96,7 +96,7 @@ def teacher_in_words(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> s
 def _what(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     shape, count = summary["architecture"], len(summary["languages"])
     learned = ["masked language modelling"] if summary["objective"]["mlm"] else []
-    learned += ["distillation"] if summary.get("teacher") else []
+    learned += ["distillation"] if distils(summary) else []
     learned += ["a language adversary"] if summary["objective"]["adversary"]["mode"] != "none" else []
     how = ", ".join(learned[:-1]) + (" and " if learned[:-1] else "") + learned[-1]
     start = "weights taken from its teacher" if summary.get("initialise") == "teacher" else "random weights"
@@ -209,7 +209,7 @@ def _training(summary: Mapping[str, Any]) -> str:
     lines = ["## Training", "", *table(("setting", "value"), rows, texts=1), "", f"{text}."]
     if summary.get("siblings"):
         others = ", ".join(f"`{name}`" for name in summary["siblings"])
-        shared = "; one pass of the teacher served them all" if summary.get("teacher") else ""
+        shared = "; one pass of the teacher served them all" if distils(summary) else ""
         lines += ["", f"Trained side by side with {others}{shared}."]
     if versions:
         commit = f", `unibert` at commit `{summary['commit']}`" if summary.get("commit") else ""

@@ -46,10 +46,17 @@ def metadata(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
         pipeline_tag="fill-mask",
         base_model=base,
         datasets=datasets or None,
-        tags=["unibert", "bert", *(["distillation"] if teacher else [])],
+        tags=["unibert", "bert", *(["distillation"] if distils(summary) else [])],
         **more,
     )
     return data.to_yaml()
+
+
+def distils(summary: Mapping[str, Any]) -> bool:
+    """Whether the model learned from a teacher's answers; its first weights may be a teacher's all the same."""
+    settings = summary["objective"]["distillation"]
+    parts = (settings, settings.get("hidden") or {}, settings.get("relations") or {})
+    return bool(summary.get("teacher")) and any(part.get("weight") for part in parts)
 
 
 def language_tags(codes: Iterable[str]) -> tuple[list[str], list[str]]:

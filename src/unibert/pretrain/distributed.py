@@ -10,7 +10,7 @@ import atexit
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -69,14 +69,19 @@ class Team:
         """The module with its gradients averaged over the processes after each backward pass."""
         if self.size == 1:
             return module
-        return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        # The buffers are constants (positions, token types).
+        return DistributedDataParallel(module, device_ids=device_ids, forward_sync_buffers=False)
 
 
-def without_synchronisation(module: nn.Module, skip: bool) -> AbstractContextManager[None]:
-    """Let gradients add up locally where another micro-batch of the same step follows."""
-    if skip and isinstance(module, DistributedDataParallel):
-        return module.no_sync()
-    return nullcontext()
+def without_synchronisation(module: nn.Module, skip: bool) -> nn.Module:
+    """The module to run: the inner one, whose gradients add up here, where another micro-batch of the step follows.
+
+    Not DDP's `no_sync`: its forward may talk to the other processes all the same. These may have another number of
+    micro-batches, and with several students everyone would wait for another message, for ever. So each member's DDP is
+    run once per step, in the same order everywhere.
+    """
+    return module.module if skip and isinstance(module, DistributedDataParallel) else module
 
 
 def join() -> Team:

@@ -111,10 +111,10 @@ class Member:
     def learn(self, step: int, batch: MicroBatch, teacher: TeacherAnswer, totals: Totals, more_follow: bool) -> None:
         """Add a micro-batch's gradient."""
         weight = adversary_weight(step, self.settings.adversary)
-        with without_synchronisation(self.objective, skip=more_follow):
-            loss, measures, pooled_BD = self.objective(batch, teacher, totals, self.discriminator, weight)
-            # Gradients are averaged over the processes, while the totals already cover them all.
-            (loss * self.team.size).backward()
+        objective = without_synchronisation(self.objective, skip=more_follow)
+        loss, measures, pooled_BD = objective(batch, teacher, totals, self.discriminator, weight)
+        # Gradients are averaged over the processes, while the totals already cover them all.
+        (loss * self.team.size).backward()
         self._measures = self._measures + measures if len(self._measures) else measures
         if pooled_BD is not None:
             self._pooled.append((pooled_BD, batch.languages))

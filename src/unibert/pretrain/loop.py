@@ -141,7 +141,7 @@ def pretrain(
                     student, alone = family.members[member].student, settings.alone(member)
                     if member in family.initialised:
                         facts["initialised"] = family.initialised[member]
-                    facts["siblings"] = [other for other in folders if other != member]
+                    facts["siblings"] = list(folders)
                     with unpacked(student):
                         finish(folder, called, alone, seed, student, tokenizer, store, progress, recipe or {}, facts)
             team.wait()

@@ -44,8 +44,8 @@ format: $(VENV)/.dev ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Measure every claim of the README and write its table
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)/.dev ## Measure every claim of the README, or ONLY="some scripts", and write its table
+	$(BIN)/python benchmarks/run.py $(ONLY)
 
 fuzz: $(VENV)/.dev ## 20,000 mutated pages through the wikitext converter
 	$(BIN)/python benchmarks/fuzz_wikitext.py

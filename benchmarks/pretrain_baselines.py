@@ -220,7 +220,7 @@ def train_with_trainer(
             seed=SEED,
         )
         trainer = DistillationTrainer(
-            teacher=scene.teacher().to(torch.bfloat16 if bf16 else torch.float32),
+            teacher=scene.teacher(torch.bfloat16 if bf16 else torch.float32),
             settings=settings,
             model=scene.student(size),
             args=options,

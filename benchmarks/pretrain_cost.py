@@ -1,13 +1,13 @@
 """The share of the machine's own matrix peak that training uses, and what the paper's million steps would cost.
 
 Steps of 128 samples, once the lines of the text as they are, once joined to about the paper's mean of 110 tokens; the
-cost follows from the latter. The peak is that
-of large matrix products in the number format of the run, measured in the same process; counted are
-the operations that the step needs on real tokens (`unibert.models.flops`), so that padding, full heads and
-recomputation would lower the share. Days on this machine come from the measured rate. Days on an A100 or an H100 come
-from the same count of operations and the data sheets' dense bfloat16 peaks, at a stated share of them: the share
-measured here, if this is a GPU, else an assumption, and said to be one. The paper took 60 GPU-days per model (two
-A100 for 30 days).
+cost follows from the latter. The peak is that of large matrix products in the number format of the run, measured in the
+same process. Counted are the operations that a step needs on real tokens (`unibert.models.flops`), so that padding,
+full heads and recomputation would lower the share.
+
+Days on this machine come from the measured rate. Days on an A100 or an H100 come from the same count of operations and
+the data sheets' dense bfloat16 peaks, at a stated share of them: the share measured here, if this is a GPU, else an
+assumption, and said to be one. The paper took 60 GPU-days per model: two A100 for 30 days.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ MEMBERS = {
 }
 STEPS, BATCH, PAPER_SAMPLE = 1_000_000, 128, 110
 PAPER_GPU_DAYS = 60
-DATA_SHEET = {"A100": 312e12, "H100": 989e12}  # dense bfloat16, operations per second
+DATA_SHEET = {"A100": 312e12, "H100": 989e12}
+"""Dense bfloat16, operations per second."""
 ASSUMED_SHARE = 0.35
-DAY = 86_400
+DAY = 86_400  # seconds
 
 
 def main() -> None:

@@ -119,9 +119,13 @@ class Scene:
         """The same batch, sample by sample, in the order in which it was drawn."""
         return samples_of(self.micro_batches(step))
 
-    def teacher(self) -> BertForMaskedLM:
-        """A frozen teacher with random weights, float32, on the device."""
-        model = build_student(self.teacher_shape, self.special.vocabulary_size, self.special.pad, SEED + 1)
+    def teacher(self, dtype: torch.dtype = torch.float32) -> BertForMaskedLM:
+        """A frozen teacher with random weights on the device; in its number format from the first, as if loaded so."""
+        torch.set_default_dtype(dtype)
+        try:
+            model = build_student(self.teacher_shape, self.special.vocabulary_size, self.special.pad, SEED + 1)
+        finally:
+            torch.set_default_dtype(torch.float32)
         return model.eval().requires_grad_(False).to(self.device)
 
     def student(self, size: str) -> BertForMaskedLM:
@@ -155,16 +159,16 @@ def our_step(
     """
     keep_freed_memory()
     settings = scene.settings.model_copy(update={"students": {size: scene.students[size] for size in sizes}})
-    special = scene.special
+    special, dtype = scene.special, resolve_precision(settings.precision, scene.device)
     family = Family(
         settings,
         SEED,
         vocabulary_size=special.vocabulary_size,
         pad_id=special.pad,
         languages=len(scene.store.languages),
-        teacher=teacher or scene.teacher(),
+        teacher=teacher or scene.teacher(dtype),
         team=Team(0, 1, scene.device),
-        dtype=resolve_precision(settings.precision, scene.device),
+        dtype=dtype,
         compiled=wants_compilation(settings.compile, settings.steps, scene.device),
     )
     family.train()
@@ -255,7 +259,7 @@ def scene(options: argparse.Namespace, kind: str = "lines") -> Iterator[Scene]:
 def build_store(folder: Path, quick: bool, lines_per_sample: int) -> None:
     """Text to `folder`/tokens and `folder`/tokenizer by the project's own stages."""
     vocabulary = None if quick else str(DATA / "mbert" / "vocab.txt")
-    workers = 1 if quick else None  # for so little, starting a process takes longest
+    # One worker: each would import all that the script does, which takes longer than the work.
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stderr(io.StringIO()):
         texts, corpus = Path(name) / "text", Path(name) / "corpus"
         texts.mkdir()
@@ -263,9 +267,9 @@ def build_store(folder: Path, quick: bool, lines_per_sample: int) -> None:
             lines = _made_up(language) if quick else _real(language)
             joined = [" ".join(lines[at : at + lines_per_sample]) for at in range(0, len(lines), lines_per_sample)]
             (texts / f"{language}.txt").write_text("\n".join(joined), encoding="utf-8")
-        build_corpus(Corpus(text=[str(texts / "*.txt")], tokenizer=vocabulary, workers=workers), corpus, {})
+        build_corpus(Corpus(text=[str(texts / "*.txt")], tokenizer=vocabulary, workers=1), corpus, {})
         # Nothing is held out: no benchmark evaluates.
-        tokens = Tokens(tokenizer=vocabulary, vocabulary_size=500, held_out_share=0, workers=workers)
+        tokens = Tokens(tokenizer=vocabulary, vocabulary_size=500, held_out_share=0, workers=1)
         build_tokens(tokens, corpus, folder / "tokens", folder / "tokenizer", {}, SEED)
 
 

@@ -109,6 +109,8 @@ def test_step_of_a_family_adds_up() -> None:
     each = [forward_flops(config, [7, 5], 2, VOCABULARY) for config in (first, second, teacher)]
     family = step_flops([first, second], teacher, [7, 5], 2, VOCABULARY)
     assert family == 3 * each[0] + 3 * each[1] + each[2]
+    body = forward_flops(teacher, [7, 5], 0, VOCABULARY)
+    assert step_flops([first, second], teacher, [7, 5], 2, VOCABULARY, 0) == 3 * each[0] + 3 * each[1] + body
 
 
 def test_paper_s_size_by_hand() -> None:

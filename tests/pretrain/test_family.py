@@ -3,22 +3,26 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from tests_support import World, make_settings
 from unibert.files import read_json
 from unibert.models.adversary import LanguageDiscriminator
 from unibert.models.packed import unpacked
 from unibert.models.student import build_student
+from unibert.pretrain import tally
+from unibert.pretrain.checkpoint import Progress
 from unibert.pretrain.distributed import Team
 from unibert.pretrain.family import Family
 from unibert.pretrain.log import read_log
 from unibert.pretrain.loop import pretrain
 from unibert.pretrain.step import MEASURES, Totals
-from unibert.recipe import Architecture, Pretrain
+from unibert.recipe import Architecture, Pretrain, TeacherCache
 from unibert.tokens.batches import Batches, MicroBatch
 from unibert.tokens.store import TokenStore
 from unibert.tokens.vocabulary import SpecialIds, load_tokenizer
@@ -108,6 +112,56 @@ def test_a_family_resumes_bit_for_bit(world: World, teacher_folder: Path, tmp_pa
     for member in SHAPES:
         one, other = tensors(tmp_path / "whole" / member), tensors(tmp_path / "part" / member)
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("positions", ["masked", "all"])
+def test_only_heads_that_run_are_counted(world: World, monkeypatch: pytest.MonkeyPatch, positions: str) -> None:
+    counted = []
+
+    def count(shapes: Any, teacher: Any, lengths: Any, rows: int, vocabulary: int, teacher_rows: int) -> int:
+        counted.append((rows, teacher_rows))
+        return 0
+
+    monkeypatch.setattr(tally, "step_flops", count)
+    distillation = {"weight": 0.0, "positions": positions, "hidden": {"weight": 1.0}}
+    family, micro_batches, totals = make_family(world, make_settings(distillation=distillation))
+    counter = tally.Tally(Progress(0, 0, 0.0, [0, 0, 0]), family, ["de", "en", "ru"], family.vocabulary_size)
+    counter.add(micro_batches, totals, np.zeros(3, dtype=np.int64), family.update(0, micro_batches, totals), 1.0)
+    assert counted == [(len(batch.rows), 0) for batch in micro_batches]
+
+
+def test_first_weights_from_the_teacher_change_nothing_of_its_cache(
+    world: World, teacher_folder: Path, tmp_path: Path
+) -> None:
+    cache = TeacherCache(top=8, folder=str(tmp_path / "cache"))
+    for start in ("random", "teacher"):
+        settings = make_settings(
+            steps=4, initialise=start, precision="bfloat16", distillation={"weight": 0.4}, save_every=4
+        )
+        pretrain(settings, **world.arguments(tmp_path / start), teacher=teacher_folder, cache=cache)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("*/*.top"))) == 1  # the second wrote nothing
+
+
+def test_rotary_positions_of_a_teacher_keep_their_precision(world: World) -> None:
+    store, special = TokenStore(world.tokens), SpecialIds.of(load_tokenizer(world.tokenizer))
+    config = ModernBertConfig(
+        vocab_size=special.vocabulary_size, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+    )  # fmt: skip
+    teacher = ModernBertForMaskedLM(config).eval().requires_grad_(False).to(torch.bfloat16)
+    before = {}
+    for name, buffer in ModernBertForMaskedLM(config).named_buffers():
+        before[name] = buffer.clone()
+        teacher.get_buffer(name).data = buffer.clone()  # as `from_pretrained(dtype=...)` has them
+    family = Family(
+        make_settings(distillation={"weight": 0.4}), 3, vocabulary_size=special.vocabulary_size, pad_id=special.pad,
+        languages=len(store.languages), teacher=teacher, team=Team(0, 1, torch.device("cpu")), dtype=torch.bfloat16,
+        compiled=False,
+    )  # fmt: skip
+    assert before
+    assert all(torch.equal(family.teacher.get_buffer(name), buffer) for name, buffer in before.items())
+    assert {parameter.dtype for parameter in family.teacher.parameters()} == {torch.bfloat16}
 
 
 # ---- a step against the naive one

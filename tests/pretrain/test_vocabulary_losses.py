@@ -163,4 +163,32 @@ def test_a_broken_compiler_is_found_before_the_first_step(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(module, "_tile_function", broken)
     with pytest.raises(DataError, match=r"cannot be compiled here \(g\+\+: fatal error: no input files\)"):
-        check_compilation(50, torch.float32, CPU, True)
+        check_compilation(50, torch.float32, CPU, True, VocabularyObjective())
+
+
+def test_what_is_compiled_before_the_first_step_is_what_the_steps_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    function = torch.compile(module._tile, dynamic=False, backend=count)
+    monkeypatch.setattr(module, "_tile_function", lambda compiled: function)
+    objective = VocabularyObjective(0.7, 3.0, compiled=True)
+    check_compilation(50, torch.bfloat16, CPU, True, objective)
+    before = len(graphs)
+    teacher, scale_M = torch.randn(40, 50).bfloat16(), torch.full((40,), 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        vocabulary_losses(
+            torch.randn(40, 8, requires_grad=True),
+            torch.randn(50, 8, requires_grad=True),
+            None,
+            torch.zeros(40, dtype=torch.int64),
+            scale_M,
+            lambda part: teacher[part],
+            scale_M,
+            objective,
+            torch.bfloat16,
+        )[0].backward()
+    assert (before, len(graphs)) == (1, 1)

@@ -105,7 +105,12 @@ def _pairs(length: int, window: int | None) -> int:
 
 
 def step_flops(
-    students: Sequence[Any], teacher: Any | None, lengths: Iterable[int], head_rows: int, vocabulary: int
+    students: Sequence[Any],
+    teacher: Any | None,
+    lengths: Iterable[int],
+    head_rows: int,
+    vocabulary: int,
+    teacher_rows: int | None = None,
 ) -> int:
     """What a training step needs: forward and backward of every student, forward of the teacher if there is one.
 
@@ -115,7 +120,11 @@ def step_flops(
         lengths: of the step's samples.
         head_rows: rows that students and teacher predict.
         vocabulary: number of pieces.
+        teacher_rows: rows that the teacher predicts, where that is another number: 0 if only its hidden states or
+            relations are asked for.
     """
     lengths = list(lengths)
     needed = TRAINING * sum(forward_flops(student, lengths, head_rows, vocabulary) for student in students)
-    return needed + (forward_flops(teacher, lengths, head_rows, vocabulary) if teacher is not None else 0)
+    if teacher is None:
+        return needed
+    return needed + forward_flops(teacher, lengths, head_rows if teacher_rows is None else teacher_rows, vocabulary)

@@ -283,9 +283,10 @@ def _on_cuda(
         return mixed
     if sliding_window is not None and longest > sliding_window:
         return _by_length(query_THd, key_THd, value_THd, packing.lengths, scaling, dropout, sliding_window)
+    longer = offsets.long()  # one tensor for all three: nested tensors know by it that their lengths are the same
     query, key, value = (
         torch.nested.nested_tensor_from_jagged(
-            part.contiguous(), offsets.long(), min_seqlen=packing.lengths[-1], max_seqlen=longest
+            part.contiguous(), longer, min_seqlen=packing.lengths[-1], max_seqlen=longest
         ).transpose(1, 2)
         for part in (query_THd, key_THd, value_THd)
     )

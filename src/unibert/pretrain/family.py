@@ -168,7 +168,8 @@ class Family:
         vocabulary_size: pieces of the tokenizer.
         pad_id: its padding.
         languages: number of languages.
-        teacher: a frozen model in float32, which is changed here; None without one.
+        teacher: a frozen model, which is changed here; in float32 where first weights are cut from it. None without
+            one.
         team: the processes.
         dtype: number format of the matrix products.
         compiled: whether the vocabulary losses are compiled.
@@ -191,21 +192,25 @@ class Family:
         self.vocabulary_size = vocabulary_size
         self.cache: TeacherCache | None = None
         """Where the teacher's answers are kept, if they are."""
+        self.vocabulary = VocabularyObjective(settings.label_smoothing, settings.distillation.temperature, compiled)
+        """How every member's losses over the vocabulary are computed."""
         self.initialised: dict[str, dict[str, Any]] = {}
         """What each member took from the teacher for its first weights."""
-        vocabulary = VocabularyObjective(settings.label_smoothing, settings.distillation.temperature, compiled)
         self.members: dict[str, Member] = {}
         for name in settings.members:
             alone = settings.alone(name)
             student = build_student(architecture(alone.student), vocabulary_size, pad_id, seed, settings.dropout)
             if settings.initialise == "teacher":
                 self.initialised[name] = initialise_from_teacher(student, teacher)
-            self.members[name] = Member(alone, student, languages, teacher, seed, team, vocabulary, dtype)
+            self.members[name] = Member(alone, student, languages, teacher, seed, team, self.vocabulary, dtype)
         self.teacher: Any = None
         """Frozen, with its weights in the number format of the matrix products; None where it has nothing to say."""
         if teacher is not None and settings.distillation.needs_teacher:
             pack(teacher)
-            self.teacher = teacher.to(device=team.device, dtype=dtype)
+            self.teacher = teacher.to(device=team.device)
+            # Weights only: a buffer, such as the frequencies of rotary positions, stays as the library made it.
+            for parameter in self.teacher.parameters():
+                parameter.data = parameter.data.to(dtype)
 
         self.teacher_ran = False
         """Whether the last update ran the teacher, rather than read its answers from the disk."""

@@ -93,7 +93,8 @@ def pretrain(
         teacher_model = load_teacher(teacher, torch.float32 if settings.initialise == "teacher" else dtype)
         check_same_tokenizer(teacher, teacher_model, pieces)
         check_length(teacher, teacher_model, settings.context)
-    teacher_mark = weights_fingerprint(teacher_model) if teacher_model is not None else None
+    # As the teacher will answer, so that a cache serves students with either kind of first weights.
+    teacher_mark = weights_fingerprint(teacher_model, dtype) if teacher_model is not None else None
     identity = {
         "settings": {**settings.identity(), "precision": precision},
         "seed": seed,
@@ -122,7 +123,8 @@ def pretrain(
                 compiled=compiled,
             )
             if compiled:
-                check_compilation(special.vocabulary_size, dtype, team.device, settings.distillation.weight > 0)
+                with_teacher = settings.distillation.weight > 0
+                check_compilation(special.vocabulary_size, dtype, team.device, with_teacher, family.vocabulary)
             if cache is not None and family.teacher is not None:
                 place = Path(cache.folder).expanduser() if cache.folder else output.parent / "teacher-cache"
                 identity_of_cache = cache_identity(settings, seed, store.fingerprint, str(teacher_mark), precision)
@@ -166,7 +168,7 @@ def _train(
     modules, optimizers = family.modules(), family.optimizers()
     progress = load_newest(checkpoints, modules, optimizers, team.is_first, steps=settings.steps)
     progress = progress or Progress(0, 0, 0.0, [0] * len(store.languages))
-    if team.totals(progress.step) != [progress.step * team.size]:
+    if team.any(team.totals(progress.step)[0] != progress.step * team.size):
         raise DataError(
             f"{checkpoints}: process {team.rank} finds step {progress.step:,} there, others find another",
             "Put the run's folder where all processes see the same files.",
@@ -193,7 +195,7 @@ def _train(
             stopping = team.any(stop.asked)
 
             # Evaluate.
-            if (last or step % settings.evaluate_every == 0) and evaluated != step:
+            if (last or (step % settings.evaluate_every == 0 and not stopping)) and evaluated != step:
                 for member in members:
                     losses = held_out_losses(members[member].student, held_out, dtype, team, family.compiled)
                     if losses:
@@ -233,14 +235,17 @@ def _train(
             logs.advance()
             if step % settings.log_every == 0 or step == settings.steps:
                 for member, record in tally.records(step, rate, updates).items():
-                    warned = warned or _warn_if_adversary_ran_off(record["adversary"], settings, step)
+                    if team.is_first and not warned:
+                        warned = _warn_if_adversary_ran_off(record["adversary"], settings, step)
                     logs[member].write(record)
 
 
-def weights_fingerprint(model: Any) -> str:
-    """16 hexadecimal digits that depend on every weight of a model."""
+def weights_fingerprint(model: Any, dtype: torch.dtype) -> str:
+    """16 hexadecimal digits that depend on every weight of a model, in a number format."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if tensor.is_floating_point():
+            tensor = tensor.to(dtype)
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

@@ -68,11 +68,14 @@ class Tally:
         self._unlogged += 1
         for member, update in updates.items():
             self._measures[member] += update.measures
-        everywhere = self._family.settings.distillation.positions == "all"
+        distillation = self._family.settings.distillation
+        compared = distillation.weight > 0  # else the teacher's head is not run, and no row but the masked ones
         teacher = self._family.teacher.config if self._family.teacher_ran else None
         for batch in micro_batches:
-            rows = batch.tokens if everywhere else len(batch.rows)
-            self._recent_flops += step_flops(self._shapes, teacher, batch.lengths, rows, self._vocabulary_size)
+            rows = batch.tokens if compared and distillation.positions == "all" else len(batch.rows)
+            self._recent_flops += step_flops(
+                self._shapes, teacher, batch.lengths, rows, self._vocabulary_size, rows if compared else 0
+            )
         self._recent_tokens += totals.tokens
         self._recent_seconds += seconds
 

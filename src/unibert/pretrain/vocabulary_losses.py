@@ -247,20 +247,26 @@ COMPILE_FROM_STEPS = 500
 """Shorter runs do not win back the time that compiling takes."""
 
 
-def check_compilation(vocabulary: int, dtype: torch.dtype, device: torch.device, with_teacher: bool) -> None:
+def check_compilation(
+    vocabulary: int, dtype: torch.dtype, device: torch.device, with_teacher: bool, objective: VocabularyObjective
+) -> None:
     """Compile now what the run will need, so that a broken compiler is found before the first step.
+
+    Smoothing and temperature are constants of what is compiled: with others it would be compiled once more.
 
     Raises:
         DataError: it does not work, with the compiler's first line.
     """
     rows = tile_rows(device, True)
     logits_CV = torch.zeros((rows, vocabulary), dtype=dtype, device=device)
-    scale_C = torch.zeros(rows, device=device)
+    scales_C = [torch.zeros(rows, device=device) for _ in range(2)]  # two: the compiler notices when they are one
     labels_C = torch.zeros(rows, dtype=torch.int64, device=device)
     teacher = [logits_CV.clone()] if with_teacher else []
     try:
         with torch.no_grad():
-            _tile_function(True)(logits_CV, teacher, labels_C, scale_C, scale_C, 0.5, 2.0)
+            _tile_function(True)(
+                logits_CV, teacher, labels_C, *scales_C, objective.label_smoothing, objective.temperature
+            )
     except Exception as error:  # the compiler's own kinds are many, and none is public
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(

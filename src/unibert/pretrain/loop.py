@@ -195,7 +195,7 @@ def _train(
             stopping = team.any(stop.asked)
 
             # Evaluate.
-            if (last or (step % settings.evaluate_every == 0 and not stopping)) and evaluated != step:
+            if (last or step % settings.evaluate_every == 0) and evaluated != step:
                 for member in members:
                     losses = held_out_losses(members[member].student, held_out, dtype, team, family.compiled)
                     if losses:

@@ -243,22 +243,26 @@ class Family:
         with autocast(self.dtype, self.team.device):
             for position, micro_batch in enumerate(micro_batches):
                 batch = micro_batch.to(self.team.device)
-                answer = self.ask_teacher(step, micro_batch)
+                answer = self.ask_teacher(step, micro_batch, batch)
                 for member in self.members.values():
                     seed_dropout(self.seed, step, self.team.rank, position)
                     member.learn(step, batch, answer, totals, more_follow=position + 1 < len(micro_batches))
         return {name: member.update(step, totals) for name, member in self.members.items()}
 
     @torch.no_grad()
-    def ask_teacher(self, step: int, batch: MicroBatch) -> TeacherAnswer:
-        """What the objective asks of the teacher on a micro-batch, from its weights or from the disk."""
+    def ask_teacher(self, step: int, micro_batch: MicroBatch, batch: MicroBatch) -> TeacherAnswer:
+        """What the objective asks of the teacher on a micro-batch, from its weights or from the disk.
+
+        Args:
+            step: the step.
+            micro_batch: as it lies in the CPU's memory, where the cache computes its checksums.
+            batch: the same on the device.
+        """
         if self.teacher is None:
             return TeacherAnswer()
         if self.cache is not None:
-            # The micro-batch as it lies in the CPU's memory: its checksums are computed there.
-            top = self.cache.answer(step, batch, lambda: self._most_probable(batch.to(self.team.device)))
+            top = self.cache.answer(step, micro_batch, lambda: self._most_probable(batch))
             return TeacherAnswer(predictions=top.to(self.team.device))
-        batch = batch.to(self.team.device)
         self.teacher_ran = True
         distillation = self.settings.distillation
         layer = distillation.relations.teacher_layer or self.teacher.config.num_hidden_layers

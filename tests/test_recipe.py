@@ -156,6 +156,21 @@ def test_any_recipe_survives_a_round_trip(tmp_path_factory, steps, rate, languag
     assert load_recipe(path) == recipe
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "corpus.executor.sbatch={account='nlp', 'mail-type'='END'}",
+        "pretrain.students={a={layers=1,hidden=8,heads=2,max_positions=512}}",
+        "teacher.cache={top=3}",
+    ],
+)
+def test_tables_with_free_names_survive_a_round_trip(recipe_file: Path, tmp_path: Path, override: str) -> None:
+    recipe = load_recipe(recipe_file, [override])
+    copy = tmp_path / "copy.toml"
+    copy.write_text(to_toml(recipe), encoding="utf-8")
+    assert load_recipe(copy) == recipe
+
+
 def test_a_byte_order_mark_is_no_part_of_the_recipe(tmp_path: Path) -> None:
     path = tmp_path / "bom.toml"
     path.write_bytes(b"\xef\xbb\xbf" + VALID.encode())

@@ -163,7 +163,9 @@ def _write_table(node: Settings, path: tuple[str, ...], lines: list[str]) -> Non
     tables: list[tuple[str, Any]] = []
     for name, field in type(node).model_fields.items():
         value = getattr(node, name)
-        if isinstance(value, Settings) or (isinstance(value, dict) and value):
+        # A table with free names of settings; one of plain values (options for sbatch) is written as a value.
+        named = isinstance(value, dict) and any(isinstance(inner, Settings) for inner in value.values())
+        if isinstance(value, Settings) or named:
             tables.append((name, value))
             continue
         for comment in (field.description or "").splitlines():
@@ -183,6 +185,8 @@ def _write_table(node: Settings, path: tuple[str, ...], lines: list[str]) -> Non
 def _toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     return repr(value)

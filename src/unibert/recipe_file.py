@@ -72,11 +72,12 @@ def _validate(tree: Mapping[str, Any], path: Path, source: str, overridden: set[
         return Recipe.model_validate(tree)
     except ValidationError as error:
         problems = []
-        for item in error.errors():
-            if item["type"] == "literal_error" and isinstance(item["input"], dict):
+        found = [(_keys_of(item["loc"]), item) for item in error.errors()]
+        for keys, item in found:
+            told = any(other is not item and there[: len(keys)] == keys for there, other in found)
+            if item["type"] == "literal_error" and isinstance(item["input"], dict) and told:
                 continue  # A table where a name or a shape may stand: the shape's own error says what is wrong with it.
-            keys = _keys_of(item["loc"])
-            if keys in overridden:
+            if any(keys[: len(override)] == override for override in overridden):
                 where = f"--set {'.'.join(keys)}"
             else:
                 line = _line_of(source, keys)

@@ -20,10 +20,33 @@ fcntl = pytest.importorskip("fcntl")
 def test_the_same_run_is_recognised_and_another_is_refused_with_the_difference(tmp_path: Path) -> None:
     identity = {"settings": {"steps": 10, "adversary": {"mode": "none"}}, "seed": 1}
     mark = open_run(tmp_path, "pretrain", identity, {"name": "x"})
+    (tmp_path / "log.jsonl").touch()
     assert open_run(tmp_path, "pretrain", identity, {}) == mark
     other = {"settings": {"steps": 10, "adversary": {"mode": "confusion"}}, "seed": 1}
     with pytest.raises(RunMismatch, match=r"settings\.adversary\.mode: none -> confusion"):
         open_run(tmp_path, "pretrain", other, {})
+
+
+def test_a_run_of_which_nothing_came_gives_way_to_the_corrected_one(tmp_path: Path) -> None:
+    """Settings that turn out not to work are refused after the folder was claimed."""
+    with run_lock(tmp_path):
+        open_run(tmp_path, "pretrain", {"heads": 5}, {})
+    with run_lock(tmp_path):
+        mark = open_run(tmp_path, "pretrain", {"heads": 4}, {})
+    assert read_json(tmp_path / "run.json")["identity"] == {"heads": 4}
+    (tmp_path / "checkpoints").mkdir()
+    assert open_run(tmp_path, "pretrain", {"heads": 4}, {}) == mark
+    with pytest.raises(RunMismatch, match="heads: 4 -> 5"):
+        open_run(tmp_path, "pretrain", {"heads": 5}, {})
+
+
+def test_a_full_disk_is_told_by_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("unibert.runs.write_json", full)
+    with pytest.raises(DataError, match=r"run\.json: cannot be written"):
+        open_run(tmp_path, "pretrain", {}, {})
 
 
 def test_a_run_says_with_what_it_was_made(tmp_path: Path) -> None:

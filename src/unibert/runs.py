@@ -81,6 +81,8 @@ def usable_cores() -> int:
 def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     """Claim `folder` for one run of `stage`, or recognise that it already holds this very run.
 
+    Where another run has claimed it and nothing came of that, the claim passes on.
+
     Args:
         folder: the stage's folder; made if it is not there.
         stage: its name.
@@ -93,6 +95,7 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
 
     Raises:
         RunMismatch: the folder holds a run with another identity; the message lists the differences.
+        DataError: `run.json` is not one; the disk is full.
     """
     mark = fingerprint({"stage": stage, "identity": identity})
     path = folder / RUN_FILE
@@ -100,26 +103,27 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
         found = read_json(path)
         if not isinstance(found, dict) or "fingerprint" not in found:
             raise DataError(f"{path}: not a run file", "Delete the folder or name another one.")
-        if found["fingerprint"] != mark:
+        if found["fingerprint"] == mark:
+            return mark
+        # Settings that were refused after the claim have left nothing else: who corrects them is to go on here.
+        if any(child.name not in (RUN_FILE, LOCK_FILE) for child in folder.iterdir()):
             shown = "\n".join(f"    {line}" for line in list(differences(found.get("identity", {}), identity))[:12])
             raise RunMismatch(
                 f"{folder}: holds the {found.get('stage', '?')} run of another recipe; "
                 f"what differs (there -> here):\n{shown}",
                 "Give the recipe another folder (--set folder=...), or delete this one to start again.",
             )
-        return mark
-    write_json(
-        path,
-        {
-            "stage": stage,
-            "fingerprint": mark,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "identity": identity,
-            "recipe": recipe,
-            **provenance(),
-        },
-    )
+    content = {
+        "stage": stage,
+        "fingerprint": mark,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "identity": identity,
+        "recipe": recipe,
+        **provenance(),
+    }
+    with telling_of_full_disk(path):
+        write_json(path, content)
     return mark
 
 

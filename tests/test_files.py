@@ -36,6 +36,21 @@ def test_a_file_that_was_cut_off_leaves_the_old_one_and_nothing_else(
     assert names(tmp_path) == ["result.json"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_results_is_for_the_umask_to_say(tmp_path: Path, umask: int, mode: int) -> None:
+    """Not for the library that wrote: a model whose weights are private is of no use to others on the machine."""
+    before = os.umask(umask)
+    try:
+        with atomic_folder(tmp_path / "model") as scratch:
+            (scratch / "weights").touch(mode=0o600)
+        write_json(tmp_path / "summary.json", {})
+    finally:
+        os.umask(before)
+    for name in ("model/weights", "summary.json"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+
+
 @pytest.mark.parametrize("reason", [ValueError, KeyboardInterrupt])
 def test_a_folder_that_was_cut_off_leaves_the_old_one_and_nothing_else(
     tmp_path: Path, reason: type[BaseException]

@@ -72,6 +72,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if child.is_dir():
                 _flush_folder(child)
             elif child.is_file():
+                child.chmod(child.stat().st_mode | (0o666 & ~umask))  # safetensors makes files private, as mkstemp does
                 _flush_file(child)
         if path.exists():
             # Two renames; after a crash between them `remove_leftovers` puts the old folder back.

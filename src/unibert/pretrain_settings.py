@@ -205,6 +205,12 @@ class Pretrain(Settings):
             raise ValueError(f"students: no member may be called {', '.join(sorted(taken))}")
         if isinstance(self.students, list) and len(set(self.students)) < len(self.students):
             raise ValueError(f"students names a size twice: {', '.join(self.students)}")
+        adversary = self.adversary
+        if adversary.mode != "none" and adversary.weight > 0 and adversary.start >= self.steps:
+            raise ValueError(
+                f"adversary.start ({adversary.start}) must be less than steps ({self.steps}): the adversary would "
+                "never act"
+            )
         if self.mlm_weight == 0 and not self.distillation.needs_teacher:
             raise ValueError("mlm_weight and distillation.weight are both 0: nothing would be learned")
         return self

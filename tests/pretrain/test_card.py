@@ -137,7 +137,12 @@ def test_the_recipe_in_it_can_be_run_and_names_no_machine(summary: dict[str, Any
     changes = {
         "folder": "/home/somebody/runs/x",
         "teacher": {"model": "/home/somebody/models/large"},
-        "corpus": {"dumps": ["/home/somebody/dumps", "/data/somebody/*.bz2"], "tokenizer": "/home/somebody/vocab.txt"},
+        "corpus": {
+            "dumps": ["/home/somebody/dumps", "/data/somebody/*.bz2"],
+            "text": ["~somebody/text"],
+            "tokenizer": "/home/somebody/vocab.txt",
+            "executor": {"setup": "source /home/somebody/venv/bin/activate", "sbatch": {"account": "somebody"}},
+        },
     }
     summary["teacher"] = {"name": "/home/somebody/models/large", "fingerprint": "ab"}
     card = model_card(summary, make_recipe(settings, **changes))
@@ -218,9 +223,21 @@ def test_the_adversary_s_settings_are_told(card: str, summary: dict[str, Any]) -
     text = section(model_card(summary, {}), "Objective")
     assert "one linear layer" in text
     assert "0 up to step 1,000 and whole from step 2,500 on" in text
+    summary["objective"]["adversary"]["full"] = 0
+    assert "0 up to step 1,000 and whole from step 1,000 on" in section(model_card(summary, {}), "Objective")
     assert "does not make embeddings free of language" in section(card, "Limits")
-    summary["objective"]["adversary"]["mode"] = "none"
-    assert "adversary" not in section(model_card(summary, {}), "Limits")
+    for change in ({"weight": 0.0}, {"mode": "none"}):
+        summary["objective"]["adversary"] |= change
+        text = model_card(summary, {})
+        assert "adversary" not in section(text, "Limits")
+        assert "a language adversary" not in text.split("## ")[0]
+        assert ("it was only watched" in section(text, "Objective")) == ("weight" in change)
+
+
+def test_answers_of_a_cache_are_told_as_an_approximation(card: str, summary: dict[str, Any]) -> None:
+    assert "were kept" not in section(card, "Objective")
+    text = model_card({**summary, "teacher": {**TEACHER, "top": 64}}, {})
+    assert "the 64 most probable pieces were kept" in section(text, "Objective")
 
 
 def test_the_curve_has_a_few_rows_with_the_first_and_the_last(run: Path) -> None:

@@ -97,7 +97,7 @@ def _what(summary: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     shape, count = summary["architecture"], len(summary["languages"])
     learned = ["masked language modelling"] if summary["objective"]["mlm"] else []
     learned += ["distillation"] if distils(summary) else []
-    learned += ["a language adversary"] if summary["objective"]["adversary"]["mode"] != "none" else []
+    learned += ["a language adversary"] if _is_opposed(summary) else []
     how = ", ".join(learned[:-1]) + (" and " if learned[:-1] else "") + learned[-1]
     start = "weights taken from its teacher" if summary.get("initialise") == "teacher" else "random weights"
     return f"""# {recipe.get("name", "UniBERT")}: {summary["name"]}
@@ -110,6 +110,12 @@ vocabulary of {summary["vocabulary_size"]:,} pieces. It has {summary["parameters
 It was trained from {start} by {how}, with
 [the method of UniBERT](https://arxiv.org/abs/2503.12608) as the package `unibert` implements it. It is not one of the
 paper's own models."""
+
+
+def _is_opposed(summary: Mapping[str, Any]) -> bool:
+    """Whether the student learned anything from the adversary."""
+    adversary = summary["objective"]["adversary"]
+    return bool(adversary["mode"] != "none" and adversary["weight"])
 
 
 def _use(summary: Mapping[str, Any]) -> str:
@@ -218,7 +224,6 @@ def _training(summary: Mapping[str, Any]) -> str:
 
 
 def _limits(summary: Mapping[str, Any]) -> str:
-    mode = summary["objective"]["adversary"]["mode"]
     unknown = {code: share for code, share in (summary.get("unknown_shares") or {}).items() if share >= _UNKNOWN}
     points = [
         "Only losses of pre-training are given here. How good it is at a task has to be measured after fine-tuning.",
@@ -228,7 +233,7 @@ def _limits(summary: Mapping[str, Any]) -> str:
         "not cover languages, places, men and women alike, and names living people.",
         "A language with a small share of the samples is learned less well; one that is not in the table, not at all.",
     ]
-    if mode != "none":
+    if _is_opposed(summary):
         points.append(
             "The adversary does not make embeddings free of language. In small studies of this method a new linear "
             "classifier still found the language of nearly every sentence, and subtracting each language's mean "
@@ -265,8 +270,10 @@ by heart."""
 
 def _recipe(recipe: Mapping[str, Any]) -> str:
     """The recipe in TOML, which can be read back, without comments and without the folders of the machine."""
+    # Where the corpus was read changes nothing in it, and names clusters, accounts and folders.
+    corpus = {key: value for key, value in (recipe.get("corpus") or {}).items() if key != "executor"}
     try:
-        found = Recipe.model_validate(_without_folders({**recipe, "folder": ""}))
+        found = Recipe.model_validate(_without_folders({**recipe, "folder": "", "corpus": corpus}))
     except ValidationError:
         return ""
     lines = [line for line in to_toml(found).splitlines() if not line.startswith("#")]
@@ -281,7 +288,8 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_folders(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    is_folder = isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~"))
+    return Path(value).name if is_folder else value
 
 
 def _citation() -> str:

@@ -35,7 +35,7 @@ def objective(summary: Mapping[str, Any], teacher: str | None) -> str:
     if parts["mlm"]:
         lines += _masked(parts["mlm"], parts["label_smoothing"], summary.get("training", {}).get("masking") or {})
     if distillation["weight"]:
-        lines += _divergence(distillation)
+        lines += _divergence(distillation, (summary.get("teacher") or {}).get("top"))
     if adversary["mode"] != "none":
         lines += _adversary(adversary, len(summary["languages"]))
     if (distillation.get("hidden") or {}).get("weight"):
@@ -87,13 +87,18 @@ def _masked(weight: float, smoothing: float, masking: Mapping[str, float]) -> li
     ]
 
 
-def _divergence(settings: Mapping[str, Any]) -> list[str]:
+def _divergence(settings: Mapping[str, Any], top: int | None) -> list[str]:
     temperature = settings["temperature"]
     where = "every position" if settings.get("positions") == "all" else "the masked positions"
     factor = rf"{temperature:g}^2\," if settings.get("scale_by_temperature") else ""
     return [
         f"**Distillation** (equation 4, weight {settings['weight']:g}): the divergence of the student's predictions "
-        f"*s* from the teacher's *t*, at temperature {temperature:g}, on {where} *P*.",
+        f"*s* from the teacher's *t*, at temperature {temperature:g}, on {where} *P*."
+        + (
+            f" Of the teacher's answers the {top} most probable pieces were kept; all others count as one."
+            if top
+            else ""
+        ),
         "",
         "$$",
         rf"\mathcal{{L}}_{{\mathrm{{KD}}}} = \frac{{{factor}1}}{{|P|}}\sum_{{i \in P}} "
@@ -113,8 +118,11 @@ def _adversary(settings: Mapping[str, Any], languages: int) -> list[str]:
         f"discriminator *D* ({shape}) reads the language *y* of a sample from the mean *h* of the last layer's token "
         f"embeddings. Here {_ADVERSARIES[settings['mode']]}."
     )
-    if settings.get("full"):
-        text += f" The weight is 0 up to step {settings['start']:,} and whole from step {settings['full']:,} on."
+    start, full = settings.get("start", 0), settings.get("full", 0)
+    if not settings["weight"]:
+        text += " With a weight of 0 it was only watched: the student learned nothing from it."
+    elif start or full:
+        text += f" The weight is 0 up to step {start:,} and whole from step {max(start, full):,} on."
     text += f" It is updated {steps} times a step." if steps > 1 else ""
     text += f" Its learning rate is {settings['learning_rate']:g}." if settings.get("learning_rate") else ""
     lines = [text, "", "$$", rf"\mathcal{{L}}_{{\mathrm{{adv}}}} = -\log D_y(h), \quad K = {languages}"]

@@ -37,6 +37,8 @@ class TeacherFacts(TypedDict, total=False):
     """Hugging Face name or folder, as the recipe says it; None for one that the recipe trains."""
     fingerprint: str
     """16 hexadecimal digits that depend on every weight."""
+    top: int
+    """Pieces per row that a cache kept of its answers; not there without a cache."""
 
 
 class Facts(TypedDict, total=False):

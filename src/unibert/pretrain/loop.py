@@ -268,6 +268,8 @@ def _facts(
     if teacher_mark is not None:
         # A folder's name would tell the reader nothing.
         facts["teacher"] = {"name": None if Path(str(teacher)).is_dir() else str(teacher), "fingerprint": teacher_mark}
+        if family.cache is not None:
+            facts["teacher"]["top"] = family.cache.top
     return facts
 
 

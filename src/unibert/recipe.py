@@ -193,7 +193,7 @@ class TeacherCache(Settings):
 class Teacher(Settings):
     """The model the student learns from: a finished one, or one trained first on the same tokens."""
 
-    model: str | None = None
+    model: Annotated[str, Field(pattern=r"\S")] | None = None
     """Hugging Face name or folder of any masked language model with the same tokenizer."""
     cache: TeacherCache | None = None
     """Write the teacher's answers to disk on the first run, read them on every later one; see [teacher.cache]."""
@@ -266,7 +266,7 @@ class Recipe(Settings):
     """Where everything goes; `runs/NAME` when unset."""
     seed: Seed = 1
     """Decides samples, masks, initial weights and dropout."""
-    license: str = "apache-2.0"
+    license: Annotated[str, Field(pattern=r"^\S+$")] = "apache-2.0"
     """Of the weights, as the hub names it; stands in the model card."""
     corpus: Corpus = Corpus()
     tokens: Tokens = Tokens()

@@ -356,6 +356,12 @@ def test_a_gradient_that_is_not_a_number_stops_the_run(world: World, tmp_path: P
         pretrain(make_settings(learning_rate=1e30, warmup_steps=0, clip_norm=1e30), **world.arguments(tmp_path))
 
 
+def test_want_of_memory_is_told(world: World, tmp_path: Path) -> None:
+    shape = {"layers": 1, "hidden": 8, "heads": 2, "feed_forward": 1 << 50, "max_positions": 64}
+    with pytest.raises(UniBertError, match=r"memory does not suffice\n.*micro_batch_tokens"):
+        pretrain(make_settings(student=shape), **world.arguments(tmp_path))
+
+
 def test_the_literal_loss_reversal_runs_off_and_says_so(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from transformers.utils import logging as library_logging
 
 from unibert.errors import DataError, Interrupted, UniBertError
 from unibert.files import read_json
-from unibert.models.allocator import keep_freed_memory
+from unibert.models.allocator import keep_freed_memory, telling_of_want_of_memory
 from unibert.models.packed import unpacked
 from unibert.models.precision import resolve_precision
 from unibert.models.teacher import check_length, check_same_tokenizer, load_teacher
@@ -38,6 +38,11 @@ from unibert.stopping import StopRequest
 from unibert.tokens.batches import Batches, MicroBatch, held_out_batches, prefetch
 from unibert.tokens.store import TokenStore
 from unibert.tokens.vocabulary import SpecialIds, load_tokenizer
+
+_LESS_MEMORY = (
+    "Set pretrain.micro_batch_tokens lower, or take a smaller model or more memory. Another setting is another run: "
+    "where this one has made steps already, give it another folder."
+)
 
 
 def pretrain(
@@ -75,7 +80,8 @@ def pretrain(
         DataError: unreadable tokens, a teacher with another tokenizer, damaged checkpoints only.
         RunMismatch: `output` holds another run.
         Interrupted: after SIGINT or SIGTERM; a checkpoint has been saved.
-        UniBertError: the loss is not a number any more; another process is at work in `output`.
+        UniBertError: the loss is not a number any more; another process is at work in `output`; the memory does not
+            suffice.
     """
     require_tracker(settings.tracker)
     library_logging.disable_progress_bar()  # ours tells more than one bar per file of weights
@@ -104,7 +110,11 @@ def pretrain(
     if cache is not None:
         identity["teacher_cache"] = cache.top  # its answers are not quite the teacher's
 
-    with telling_of_lost_fellows(team), run_lock(output) if team.is_first else nullcontext():
+    with (
+        telling_of_lost_fellows(team),
+        telling_of_want_of_memory(f"{output}: {settings.micro_batch_tokens:,} tokens at once", _LESS_MEMORY),
+        run_lock(output) if team.is_first else nullcontext(),
+    ):
         if team.is_first:
             open_run(output, "pretrain", identity, recipe or {})
         team.wait()

@@ -1,5 +1,7 @@
 """`unibert corpus stats`: table, card and figures of a corpus, wherever it is named from."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -37,6 +39,20 @@ def recipe(tmp_path):
 
 def test_the_card_is_there_after_the_build(recipe):
     assert "2026-11-01" in (recipe.parent / "corpus/README.md").read_text(encoding="utf-8")
+
+
+def test_a_recipe_that_stands_there_already_is_not_written_again(recipe, tmp_path, monkeypatch):
+    """A finished run may lie where nothing can be written; where there is no room, the file is named."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("unibert.stages.atomic_file", full)
+    command = ["corpus", "build", str(recipe)]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    (tmp_path / "recipe.toml").unlink()
+    with pytest.raises(DataError, match=r"recipe\.toml: cannot be written"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("name", ["corpus", ".", "recipe.in.toml"])

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unibert.errors import DataError, RecipeError
-from unibert.files import atomic_file
+from unibert.files import atomic_file, telling_of_full_disk
 from unibert.recipe import Adversary, Distillation, Pretrain, Recipe
 from unibert.recipe_file import load_recipe, to_toml
 
@@ -203,8 +203,12 @@ def _save_recipe(recipe: Recipe, *sections: str) -> None:
         with contextlib.suppress(RecipeError, ValidationError):
             made, asked = load_recipe(path).resolved(), recipe.resolved()
             recipe = Recipe.model_validate({**made, **{section: asked[section] for section in sections}})
-    with atomic_file(path) as stream:
-        stream.write(to_toml(recipe))
+    text = to_toml(recipe)
+    # What is finished can be asked for again where nothing may be written.
+    if path.exists() and path.read_bytes() == text.encode():
+        return
+    with telling_of_full_disk(path), atomic_file(path) as stream:
+        stream.write(text)
 
 
 def _require(path: Path, command: str) -> None:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+def run_fingerprint(stage: str, identity: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that stand for a run; its results carry them, so that they are known without `run.json`."""
+    return fingerprint({"stage": stage, "identity": identity})
+
+
+def open_run(
+    folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapping[str, Any], results_of: Iterable[str] = ()
+) -> str:
     """Claim `folder` for one run of `stage`, or recognise that it already holds this very run.
 
     Where another run has claimed it and nothing came of that, the claim passes on.
@@ -89,6 +96,8 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
         identity: everything that decides the result (settings, seeds, fingerprints of inputs), JSON-like.
             What only concerns logging, threads or paths of output stays out of it.
         recipe: the whole resolved recipe, saved for the reader.
+        results_of: fingerprints of the runs that results in the folder are of. Where `run.json` was lost, nothing else
+            tells that they are another recipe's.
 
     Returns:
         The run's fingerprint, 16 hexadecimal digits.
@@ -97,7 +106,7 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
         RunMismatch: the folder holds a run with another identity; the message lists the differences.
         DataError: `run.json` is not one; the disk is full.
     """
-    mark = fingerprint({"stage": stage, "identity": identity})
+    mark = run_fingerprint(stage, identity)
     path = folder / RUN_FILE
     if path.exists():
         found = read_json(path)
@@ -113,6 +122,12 @@ def open_run(folder: Path, stage: str, identity: Mapping[str, Any], recipe: Mapp
                 f"what differs (there -> here):\n{shown}",
                 "Give the recipe another folder (--set folder=...), or delete this one to start again.",
             )
+    strangers = sorted(set(results_of) - {mark})
+    if strangers:
+        raise RunMismatch(
+            f"{folder}: {RUN_FILE} is missing, and the results are those of run {strangers[0]}, while this is {mark}",
+            "Correct the recipe, give it another folder (--set folder=...), or delete this one to start again.",
+        )
     content = {
         "stage": stage,
         "fingerprint": mark,

@@ -203,6 +203,17 @@ def test_another_recipe_in_the_same_folder_is_refused(world: World, tmp_path: Pa
     pretrain(make_settings(log_every=5), **world.arguments(tmp_path))
 
 
+@pytest.mark.parametrize("lost", ["checkpoints", "summary.json"])
+def test_another_recipe_is_refused_where_run_json_was_lost(world: World, tmp_path: Path, lost: str) -> None:
+    pretrain(make_settings(), **world.arguments(tmp_path))
+    (tmp_path / "run.json").unlink()
+    shutil.move(tmp_path / lost, tmp_path / "elsewhere")
+    with pytest.raises(RunMismatch, match=r"run\.json is missing, and the results are those of run"):
+        pretrain(make_settings(learning_rate=1e-3), **world.arguments(tmp_path))
+    assert not (tmp_path / "run.json").exists()  # and so the right one can go on
+    pretrain(make_settings(), **world.arguments(tmp_path))
+
+
 def test_micro_batches_change_nothing_but_rounding(world: World, teacher: Path, tmp_path: Path) -> None:
     for name, size in (("cut", 32), ("whole", 100_000)):
         settings = make_settings(**FULL, micro_batch_tokens=size, dropout=0.0)

@@ -64,9 +64,22 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, progress: Progress, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer], keep: int
+    folder: Path,
+    progress: Progress,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    keep: int,
+    run: str | None = None,
 ) -> Path:
     """Write `folder/step-...` atomically, then remove all but the newest `keep`, and damaged ones that were set aside.
+
+    Args:
+        folder: the run's checkpoints.
+        progress: where the run stands.
+        modules: have the weights.
+        optimizers: have their states.
+        keep: at least 1.
+        run: the run's fingerprint, for `checkpoints_of`.
 
     Raises:
         UniBertError: no room, or another failure to write, or weights that are not finite; nothing has been removed.
@@ -81,7 +94,7 @@ def save_checkpoint(
             for name, optimizer in optimizers.items():
                 _save_optimizer(_optimizer(scratch, name), optimizer)
             checksums = {path.name: sha256_of_file(path) for path in sorted(scratch.iterdir())}
-            state = {"schema": SCHEMA, "progress": asdict(progress), "sha256": checksums}
+            state = {"schema": SCHEMA, "run": run, "progress": asdict(progress), "sha256": checksums}
             (scratch / _STATE).write_text(json.dumps({**state, _SEAL: fingerprint(state)}, indent=2), encoding="utf-8")
     except (SafetensorError, OSError) as error:
         raise UniBertError(
@@ -111,6 +124,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def checkpoints_of(folder: Path) -> set[str]:
+    """The fingerprints of the runs that saved the checkpoints, as far as they can be read."""
+    found: set[str] = set()
+    for path in list_checkpoints(folder):
+        with contextlib.suppress(_Damaged, OSError):
+            run = _read_state(path / _STATE).get("run")
+            found |= {run} if run is not None else set()
+    return found
 
 
 def load_newest(

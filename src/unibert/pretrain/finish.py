@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +66,8 @@ class Facts(TypedDict, total=False):
     """Only where it was measured."""
     license: str
     """Of the weights, as the hub names it; `apache-2.0` when not given."""
+    run: str
+    """The run's fingerprint, from `run_fingerprint`."""
 
 
 def finish(
@@ -140,6 +143,7 @@ def summarise(
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "schema": SCHEMA,
+        "run": facts.get("run"),
         "name": name,
         "license": facts.get("license") or "apache-2.0",
         "architecture": architecture(settings.student).model_dump(),
@@ -201,6 +205,15 @@ def unknown_shares(store: TokenStore) -> dict[str, float]:
         if isinstance(entry.get("unknown"), int) and tokens:
             shares[code] = entry["unknown"] / tokens
     return shares
+
+
+def summary_of(output: Path) -> set[str]:
+    """The fingerprint of the run that wrote the summary, as far as it can be read."""
+    with contextlib.suppress(DataError, OSError):
+        summary = read_json(output / SUMMARY_FILE)
+        if isinstance(summary, dict) and isinstance(summary.get("run"), str):
+            return {summary["run"]}
+    return set()
 
 
 def is_finished(output: Path) -> bool:

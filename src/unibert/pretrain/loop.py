@@ -19,11 +19,11 @@ from unibert.models.allocator import keep_freed_memory, telling_of_want_of_memor
 from unibert.models.packed import unpacked
 from unibert.models.precision import resolve_precision
 from unibert.models.teacher import check_length, check_same_tokenizer, load_teacher
-from unibert.pretrain.checkpoint import Progress, list_checkpoints, load_newest, save_checkpoint
+from unibert.pretrain.checkpoint import Progress, checkpoints_of, list_checkpoints, load_newest, save_checkpoint
 from unibert.pretrain.distributed import Team, join, telling_of_lost_fellows
 from unibert.pretrain.evaluate import held_out_losses
 from unibert.pretrain.family import Family, Update
-from unibert.pretrain.finish import SUMMARY_FILE, Facts, finish, is_finished
+from unibert.pretrain.finish import SUMMARY_FILE, Facts, finish, is_finished, summary_of
 from unibert.pretrain.log import FamilyLog
 from unibert.pretrain.schedule import learning_rate
 from unibert.pretrain.step import Totals
@@ -33,7 +33,7 @@ from unibert.pretrain.trackers import require_tracker
 from unibert.pretrain.vocabulary_losses import check_compilation, wants_compilation
 from unibert.recipe import Pretrain
 from unibert.recipe import TeacherCache as CacheSettings
-from unibert.runs import open_run, run_lock
+from unibert.runs import open_run, run_fingerprint, run_lock
 from unibert.stopping import StopRequest
 from unibert.tokens.batches import Batches, MicroBatch, held_out_batches, prefetch
 from unibert.tokens.store import TokenStore
@@ -109,16 +109,18 @@ def pretrain(
     }
     if cache is not None:
         identity["teacher_cache"] = cache.top  # its answers are not quite the teacher's
+    mark = run_fingerprint("pretrain", identity)
 
     with (
         telling_of_lost_fellows(team),
         telling_of_want_of_memory(f"{output}: {settings.micro_batch_tokens:,} tokens at once", _LESS_MEMORY),
         run_lock(output) if team.is_first else nullcontext(),
     ):
-        if team.is_first:
-            open_run(output, "pretrain", identity, recipe or {})
-        team.wait()
         folders = {member: output if settings.students is None else output / member for member in settings.members}
+        if team.is_first:
+            there = checkpoints_of(output / "checkpoints").union(*map(summary_of, folders.values()))
+            open_run(output, "pretrain", identity, recipe or {}, there)
+        team.wait()
         if not all(is_finished(folder) for folder in folders.values()):
             compiled = wants_compilation(settings.compile, settings.steps, team.device)
             family = Family(
@@ -140,14 +142,15 @@ def pretrain(
                 identity_of_cache = cache_identity(settings, seed, store.fingerprint, str(teacher_mark), precision)
                 family.cache = TeacherCache(place, identity_of_cache, cache.top, special.vocabulary_size)
                 if team.is_first:
-                    there, whole = family.cache.bytes_on_disk(), expected_bytes(store, settings, cache.top)
+                    size, whole = family.cache.bytes_on_disk(), expected_bytes(store, settings, cache.top)
                     print(
-                        f"teacher cache: {family.cache.folder} holds {there / 1e9:,.1f} of about {whole / 1e9:,.1f} GB",
+                        f"teacher cache: {family.cache.folder} holds {size / 1e9:,.1f} of about {whole / 1e9:,.1f} GB",
                         file=sys.stderr,
                     )
-            progress = _train(settings, seed, store, special, output, folders, name, family, recipe or {})
+            progress = _train(settings, seed, store, special, output, folders, name, family, recipe or {}, mark)
             if team.is_first:
                 facts = _facts(family, precision, teacher, teacher_mark, recipe or {})
+                facts["run"] = mark
                 for member, folder in folders.items():
                     called = name if settings.students is None else member
                     student, alone = family.members[member].student, settings.alone(member)
@@ -171,6 +174,7 @@ def _train(
     name: str,
     family: Family,
     recipe: Mapping[str, Any],
+    mark: str,
 ) -> Progress:
     """Train until the last step or until told to stop."""
     team, dtype, members = family.team, family.dtype, family.members
@@ -217,7 +221,7 @@ def _train(
             if (last or stopping or (step > 0 and step % settings.save_every == 0)) and saved != step:
                 progress = tally.progress(step)
                 if team.is_first:
-                    save_checkpoint(checkpoints, progress, modules, optimizers, settings.keep_checkpoints)
+                    save_checkpoint(checkpoints, progress, modules, optimizers, settings.keep_checkpoints, mark)
                 if family.cache is not None:
                     family.cache.flush()
                 team.wait()

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
-from transformers import ModernBertConfig, ModernBertForMaskedLM
+from transformers import DebertaV2Config, DebertaV2ForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
 
 from tests_support import World, make_settings
+from unibert.errors import DataError
 from unibert.files import read_json
 from unibert.models.adversary import LanguageDiscriminator
 from unibert.models.packed import unpacked
@@ -55,6 +56,19 @@ def tensors(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(folder / "model" / "model.safetensors")
+
+
+def test_a_teacher_whose_relations_cannot_be_read_is_refused_before_anything_is_trained(
+    world: World, tmp_path: Path
+) -> None:
+    tokenizer = load_tokenizer(world.tokenizer)
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 16}
+    config = DebertaV2Config(vocab_size=len(tokenizer), max_position_embeddings=64, **shape)
+    DebertaV2ForMaskedLM(config).save_pretrained(tmp_path / "teacher")
+    settings = make_settings(**EVERYTHING)
+    with pytest.raises(DataError, match="queries, keys and values cannot be read"):
+        pretrain(settings, **world.arguments(tmp_path / "run"), teacher=tmp_path / "teacher")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["mlm", "everything"])

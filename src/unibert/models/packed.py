@@ -123,11 +123,21 @@ def encode(model: Any, batch: MicroBatch, states: bool = False, relations_of: Co
     if model.config._attn_implementation == ATTENTION:
         return _encode_packed(model, batch, states, relations_of)
     if relations_of:
+        check_relations_readable(model)
+    return _encode_padded(model, batch, states)
+
+
+def check_relations_readable(model: Any) -> None:
+    """Refuse a model, after `pack`, whose queries, keys and values nobody can get at.
+
+    Raises:
+        DataError: it does not read packed samples.
+    """
+    if model.config._attn_implementation != ATTENTION:
         raise DataError(
             f"{type(model).__name__}: its queries, keys and values cannot be read",
             "Set pretrain.distillation.relations.weight=0, or take a BERT, XLM-R or ModernBERT layout.",
         )
-    return _encode_padded(model, batch, states)
 
 
 def mean_pool(hidden_TD: Tensor, batch: MicroBatch) -> Tensor:

@@ -19,7 +19,7 @@ from unibert.files import fingerprint
 from unibert.models.adversary import LanguageDiscriminator
 from unibert.models.initialise import initialise_from_teacher
 from unibert.models.masked_rows import head_features, vocabulary_projection
-from unibert.models.packed import encode, pack
+from unibert.models.packed import check_relations_readable, encode, pack
 from unibert.models.precision import autocast
 from unibert.models.projections import Projections, layer_map
 from unibert.models.sizes import architecture
@@ -207,6 +207,8 @@ class Family:
         """Frozen, with its weights in the number format of the matrix products; None where it has nothing to say."""
         if teacher is not None and settings.distillation.needs_teacher:
             pack(teacher)
+            if settings.distillation.relations.weight > 0:
+                check_relations_readable(teacher)  # now, and not after a first evaluation
             self.teacher = teacher.to(device=team.device)
             # Weights only: a buffer, such as the frequencies of rotary positions, stays as the library made it.
             for parameter in self.teacher.parameters():

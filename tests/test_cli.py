@@ -51,6 +51,8 @@ def test_check_and_show(tmp_path: Path) -> None:
         (["pretrain", str(RECIPES / "paper.toml")], 1, "Run `unibert tokens build` first"),
         (["pretrain", str(RECIPES / "paper.toml"), "--only", "nobody"], 2, "neither 'teacher' nor 'student'"),
         (["benchmark", str(RECIPES / "paper.toml")], 2, "nothing to test on"),
+        (["benchmark", str(RECIPES / "mini.toml"), "--dry-run"], 1, "Run `unibert pretrain --only student` first"),
+        (["benchmark-worker", "nowhere", "--array", "a", "--index", "0"], 1, "no such file"),
         (["report", "nowhere"], 2, "no such recipe"),
         (["finetune", "--task", "qa", "--model", "m", "--train", "t", "--test", "t", "--output", "o"], 2, "known: ner"),
         (["finetune", "--model", "m", "--train", "missing.conll", "--test", "t", "--output", "o"], 1, "missing.conll"),

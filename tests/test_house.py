@@ -14,7 +14,7 @@ FLOORS = [
     ["errors"],
     ["files", "processes", "progress", "stopping"],
     ["languages", "runs", "settings", "tokenizer_files"],
-    ["pretrain_settings"],
+    ["pretrain_settings", "task_settings"],
     ["recipe"],
     ["recipe_file"],
     ["corpus"],
@@ -28,6 +28,7 @@ FLOORS = [
     ["deploy"],
     ["stages"],
     ["quickstart"],
+    ["data_cli", "tasks_cli"],
     ["cli"],
     ["__main__"],
 ]

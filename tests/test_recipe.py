@@ -16,9 +16,9 @@ model = "bert-base-multilingual-cased"
 [pretrain]
 steps = 100
 warmup_steps = 10
-[benchmark.ner.no]
-train = "a"
-test = "b"
+[benchmark.data.mine]
+task = "ner"
+files = {no = {train = "a", test = "b"}}
 """
 
 
@@ -38,7 +38,7 @@ def test_every_recipe_that_we_ship_is_valid_and_survives_a_round_trip(path: Path
 
 
 def test_norwegian_stays_a_language(recipe_file: Path) -> None:
-    assert list(load_recipe(recipe_file).benchmark.ner) == ["no"]
+    assert list(load_recipe(recipe_file).benchmark.data["mine"].files) == ["no"]
 
 
 def test_the_papers_values() -> None:
@@ -71,7 +71,11 @@ def test_the_default_folder_has_the_recipes_name(recipe_file: Path) -> None:
         ("[pretrain.adversary]\nmode = 'confuse'", ["trial.toml:12", "'confusion'", "confuse"]),
         ("[pretrain.masking]\nmask = 0.9\nrandom = 0.2", ["pretrain.masking", "must not be more than 1"]),
         ("[pretrain.student]\nlayers = 2\nhidden = 10\nheads = 4", ["trial.toml:11", "multiple of heads"]),
-        ("[benchmark.ner.es]\ntrain = 'x'\ntst = 'y'", ["trial.toml:13", "did you mean 'test'"]),
+        ("[benchmark.data.x.files.es]\ntrain = 'x'\ntst = 'y'", ["trial.toml:13", "did you mean 'test'"]),
+        ("[benchmark.data.xnli]\nfoldr = 'x'", ["trial.toml:12", "did you mean 'folder'"]),
+        ("[benchmark.data.'a b']\nsplit = true", ["benchmark.data", "should match pattern"]),
+        ("[benchmark]\nsettings = ['every']", ["benchmark.settings", "'zero-shot'"]),
+        ("[benchmark.executor]\nkind = 'slurm'", ["needs a partition: set benchmark.executor.partition"]),
         ("[corpsu]\ndumps = []", ["corpsu", "did you mean 'corpus'"]),
         ("[benchmark]\nseeds = []", ["benchmark.seeds", "at least 1"]),
         ("[benchmark]\nseeds = [-1]", ["benchmark.seeds", "greater than or equal to 0"]),

@@ -12,7 +12,7 @@ import pytest
 
 from unibert.errors import DataError, RunMismatch, UniBertError
 from unibert.files import read_json
-from unibert.runs import differences, open_run, run_lock
+from unibert.runs import claim, differences, open_run, run_lock, shared_work
 
 fcntl = pytest.importorskip("fcntl")
 
@@ -164,3 +164,45 @@ def test_a_full_disk_is_told_by_the_lock_too(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(DataError, match="No space left"), run_lock(tmp_path):
         pass
+
+
+def test_a_claim_is_one_processes_and_gone_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "claims" / "a.lock"
+    with claim(path) as first:
+        assert first
+        assert path.read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+        with claim(path) as second:
+            assert not second
+        assert path.read_text() != "", "who was refused has wiped out whose it is"
+        with claim(tmp_path / "claims" / "b.lock") as other:
+            assert other
+    assert path.read_text() == ""
+    with pytest.raises(ValueError, match="odd"), claim(path):
+        raise ValueError("odd")
+    with claim(path) as again:
+        assert again
+
+
+def test_without_locks_everybody_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claim(tmp_path / "a.lock") as first, claim(tmp_path / "a.lock") as second:
+        assert first and second
+    assert "cannot be locked (No locks available)" in capsys.readouterr().err
+    leftover = tmp_path / ".x.json.abcdefgh.tmp"
+    leftover.touch()
+    with shared_work(tmp_path):
+        assert leftover.exists(), "somebody may be writing it"
+
+
+def test_leftovers_are_removed_by_who_is_alone(tmp_path: Path) -> None:
+    leftover = tmp_path / "results" / ".x.json.abcdefgh.tmp"
+    leftover.parent.mkdir()
+    with shared_work(tmp_path):
+        leftover.touch()
+        with shared_work(tmp_path):
+            assert leftover.exists()
+    with shared_work(tmp_path):
+        assert not leftover.exists()

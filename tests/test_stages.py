@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from corpus_support import articles, dump_xml, page_xml
+from unibert import stages
 from unibert.cli import app
-from unibert.errors import DataError
+from unibert.errors import DataError, RecipeError
+from unibert.recipe import Recipe
 
 RECIPE = """
 name = "small"
@@ -96,3 +98,44 @@ def test_without_matplotlib_the_table_and_the_card_come_all_the_same(recipe, tmp
     assert "pip install 'unibert[report]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in out.iterdir()] == ["README.md"]
+
+
+FAMILY = {
+    "name": "trial",
+    "teacher": {"model": "some/teacher"},
+    "pretrain": {"students": ["small", "xsmall"]},
+    "benchmark": {"models": ["student", "baselines", "teacher"], "data": {"xnli": {}}},
+}
+
+
+def asked(monkeypatch, tmp_path, tree=FAMILY, **options):
+    """What the benchmark is asked to do."""
+    seen = {}
+
+    def run(settings, models, output, **more):
+        seen.update(models=settings.models, own=models, **more)
+        return []
+
+    monkeypatch.setattr("unibert.benchmark.grid.run_benchmark", run)
+    for member in ("small", "xsmall"):
+        (tmp_path / "students" / member / "model").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "students" / member / "model" / "config.json").touch()
+    stages.run_benchmark(Recipe.model_validate({**tree, "folder": str(tmp_path)}), **options)
+    return seen
+
+
+def test_student_stands_for_every_member_of_a_family(monkeypatch, tmp_path):
+    seen = asked(monkeypatch, tmp_path, only_models=["student"], retry_failed=True)
+    assert seen["models"] == ["small", "xsmall", "baselines", "teacher"]
+    assert seen["own"]["xsmall"] == tmp_path / "students/xsmall/model"
+    assert seen["own"]["teacher"] == "some/teacher"
+    assert (seen["only_models"], seen["retry_failed"]) == (["small", "xsmall"], True)
+
+
+def test_a_benchmark_needs_data_and_trained_students(monkeypatch, tmp_path):
+    with pytest.raises(RecipeError, match=r"benchmark\.data is empty"):
+        asked(monkeypatch, tmp_path, {**FAMILY, "benchmark": {}})
+    alone = {**FAMILY, "pretrain": {}}
+    with pytest.raises(DataError, match=r"student/model/config\.json: not there yet"):
+        asked(monkeypatch, tmp_path, alone)
+    assert asked(monkeypatch, tmp_path, alone, only_models=["teacher"])["only_models"] == ["teacher"]

@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from unibert import __version__
+from unibert.data_cli import data_app
 from unibert.errors import UniBertError
-from unibert.recipe import FineTune, Recipe
+from unibert.recipe import Recipe
 from unibert.recipe_file import load_recipe, to_toml
+from unibert.tasks_cli import finetune, predict
 
 app = typer.Typer(
     help="Small multilingual encoders: Wikipedia dumps in, encoders and a report out.",
@@ -28,6 +30,7 @@ tokens_app = typer.Typer(help="Clean paragraphs to token shards.", no_args_is_he
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(data_app, name="data")
 
 RecipeFile = Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/.", show_default=False)]
 Overrides = Annotated[
@@ -64,6 +67,9 @@ def main() -> None:
             "torch": "train",
             "transformers": "train",
             "seqeval": "tasks",
+            "sklearn": "tasks",
+            "scipy": "tasks",
+            "peft": "tasks",
             "matplotlib": "report",
             "jinja2": "report",
         }
@@ -208,41 +214,49 @@ def pretrain(
         print(folder / "model")
 
 
+app.command()(finetune)
+app.command()(predict)
+
+
 @app.command()
-def finetune(
-    model: Annotated[str, typer.Option(help="A Hugging Face name or folder of an encoder.")],
-    train: Annotated[Path, typer.Option(help="Training file in CoNLL format.")],
-    test: Annotated[Path, typer.Option(help="Test file: entity F1 is reported on it.")],
-    output: Annotated[Path, typer.Option(help="Folder for the fine-tuned model and its scores.")],
-    task: Annotated[str, typer.Option(help="The task; `ner` is the one there is.")] = "ner",
-    dev: Annotated[Path | None, typer.Option(help="Development file: chooses the epoch to keep.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    learning_rate: Annotated[float, typer.Option(min=1e-9, max=1.0)] = 5e-5,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 1,
+def benchmark(
+    recipe: RecipeFile,
+    set_: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do, and how long.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what has failed before.")] = False,
+    only_benchmark: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this benchmark.")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this model.")] = None,
 ) -> None:
-    """Fine-tune an encoder on your own data and print its scores."""
-    from unibert.tasks.finetune import finetune as run
-
-    if task != "ner":
-        raise typer.BadParameter(f"{task!r} is not a task; known: ner", param_hint="--task")
-    settings = FineTune(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    result = run(task=task, model=model, train=train, dev=dev, test=test, settings=settings, seed=seed, output=output)
-    for scores in result["scores"].values():
-        print(f"F1 {scores['f1']:.2f}  precision {scores['precision']:.2f}  recall {scores['recall']:.2f}")
-    print(output)
-
-
-@app.command()
-def benchmark(recipe: RecipeFile, set_: Overrides = None) -> None:
-    """Fine-tune and test the recipe's models, each language and all jointly; finished runs are not repeated."""
+    """Fine-tune and test the recipe's models on its benchmarks; finished runs are not repeated."""
     from unibert import stages
-    from unibert.benchmark.results import format_table, load_results
+    from unibert.benchmark.results import RunsFailed, format_table, load_results
 
     loaded = load_recipe(recipe, set_ or ())
-    stages.run_benchmark(loaded)
+    benchmarks, models = only_benchmark or (), model or ()
+    if dry_run:
+        print(stages.benchmark_plan(loaded, benchmarks, models))
+        return
+    failed = None
+    try:
+        stages.run_benchmark(loaded, retry_failed=retry_failed, only_benchmarks=benchmarks, only_models=models)
+    except RunsFailed as error:  # the others have results to show
+        failed = error
     results, _ = load_results(loaded.output / "benchmark" / "results")
     print(format_table(results))
+    if failed:
+        raise failed
+
+
+@app.command("benchmark-worker", hidden=True)
+def benchmark_worker(
+    folder: Annotated[Path, typer.Argument(help="The benchmark's folder.", show_default=False)],
+    array: Annotated[str, typer.Option(help="The list of runs below slurm/.")],
+    index: Annotated[int, typer.Option(min=0, help="Which of them.")],
+) -> None:
+    """Do one run of a benchmark; Slurm's tasks call this."""
+    from unibert.benchmark.clusters import work_on_array
+
+    work_on_array(folder, array, index)
 
 
 @app.command()

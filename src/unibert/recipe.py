@@ -23,7 +23,6 @@ from unibert.pretrain_settings import (
 )
 from unibert.settings import (
     LanguageCode,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -31,27 +30,40 @@ from unibert.settings import (
     Settings,
     Share,
 )
+from unibert.task_settings import (
+    Benchmark,
+    BenchmarkData,
+    DataFiles,
+    FineTune,
+    GridExecutor,
+    Lora,
+    TaskDistillation,
+)
 
 __all__ = [
     "Adversary",
     "AdversaryMode",
     "Architecture",
     "Benchmark",
+    "BenchmarkData",
     "Corpus",
+    "DataFiles",
     "Deduplication",
     "Distillation",
     "Executor",
     "FineTune",
+    "GridExecutor",
     "HiddenStates",
     "LanguageIdentification",
+    "Lora",
     "Masking",
-    "NerLanguage",
     "Pretrain",
     "Recipe",
     "Relations",
     "Rules",
     "Seed",
     "SizeName",
+    "TaskDistillation",
     "Teacher",
     "TeacherCache",
     "Tokens",
@@ -210,51 +222,6 @@ class Teacher(Settings):
         if self.train is not None and self.train.initialise == "teacher":
             raise ValueError("teacher.train has no teacher to begin from: leave teacher.train.initialise at 'random'")
         return self
-
-
-class NerLanguage(Settings):
-    """The CoNLL-format files of one language.
-
-    The token is first and the tag last on each line; an empty line ends a sentence.
-    """
-
-    train: str
-    dev: str | None = None
-    """Chooses the epoch to keep; without it the last epoch is kept."""
-    test: str
-
-
-class FineTune(Settings):
-    """How an encoder is fine-tuned on a task."""
-
-    epochs: PositiveInt = 3
-    """Passes over the training sentences."""
-    batch_size: PositiveInt = 32
-    """Sentences per update."""
-    learning_rate: PositiveFloat = 5e-5
-    """AdamW's, at the end of the warm-up."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps in which the learning rate grows; afterwards it falls linearly to 0."""
-    weight_decay: NonNegativeFloat = 0.01
-    """AdamW's decay of the matrices."""
-    max_length: Annotated[int, Field(ge=8)] = 256
-    """Longest sentence in tokens; what is longer is cut, and its lost words count as missed in the score."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-
-
-class Benchmark(Settings):
-    """Which encoders are fine-tuned on what: models x settings x languages x seeds."""
-
-    models: Annotated[list[str], Field(min_length=1)] = ["student"]
-    """`student` and `teacher` stand for this recipe's own, `student` for every member of a family, whose own names are
-    known too; anything else is a Hugging Face name or folder."""
-    settings: Annotated[list[Literal["each", "all"]], Field(min_length=1)] = ["each", "all"]
-    """`each`: fine-tune and test on one language; `all`: fine-tune once on every language, test on each."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [1, 2, 3]
-    """Each decides a new head's weights, the order of samples and dropout; intervals need two or more."""
-    ner: dict[LanguageCode, NerLanguage] = {}
-    """Named entity recognition: one entry per language."""
-    finetune: FineTune = FineTune()
 
 
 class Recipe(Settings):

@@ -187,9 +187,7 @@ def _open_lock(path: Path) -> int | None:
 def _lock(descriptor: int, folder: Path) -> bool:
     """Take the lock; False where the file system has none."""
     try:
-        if fcntl is None:
-            raise OSError(errno.ENOSYS, "no locks on this system")
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _take(descriptor, folder)
     except BlockingIOError:
         holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "another process"
         raise UniBertError(
@@ -197,9 +195,23 @@ def _lock(descriptor: int, folder: Path) -> bool:
             "Wait until it has finished, or stop it: `kill` and its number make it save and leave. The same command "
             "then goes on from there.",
         ) from None
+
+
+def _take(descriptor: int, place: Path) -> bool:
+    """Take the lock and write down whose it is; False where the file system has none.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    try:
+        if fcntl is None:
+            raise OSError(errno.ENOSYS, "no locks on this system")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
     except OSError as error:
         print(
-            f"warning: {folder}: cannot be locked ({error.strerror}); see to it that no second process trains there",
+            f"warning: {place}: cannot be locked ({error.strerror}); see to it that no second process works there",
             file=sys.stderr,
         )
         return False
@@ -207,6 +219,59 @@ def _lock(descriptor: int, folder: Path) -> bool:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
     return True
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Whether this process alone may do what `path` stands for, for as long as the block lasts.
+
+    As `run_lock`, for one of many pieces of work in a folder that several processes share: who comes second is told so
+    and may do another piece. Where the file system has no locks, everybody may.
+
+    Args:
+        path: the lock's file; it stays, because one that is removed might still be held by a process that nobody sees.
+    """
+    make_folder(path.parent)
+    descriptor = _open_lock(path)
+    if descriptor is None:
+        yield True
+        return
+    mine = False
+    try:
+        with contextlib.suppress(BlockingIOError):
+            _take(descriptor, path)
+            mine = True
+        yield mine
+    finally:
+        if mine:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+@contextmanager
+def shared_work(folder: Path) -> Iterator[None]:
+    """Work in a folder where other processes work too, each on what it has claimed.
+
+    Who is alone there first removes what killed processes have left half written.
+    """
+    make_folder(folder)
+    descriptor = _open_lock(folder / LOCK_FILE)
+    if descriptor is None or fcntl is None:
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # no locks there: nothing is removed
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                remove_leftovers(folder)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

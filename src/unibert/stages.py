@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from unibert.errors import DataError, RecipeError
 from unibert.files import atomic_file, telling_of_full_disk
-from unibert.recipe import Adversary, Distillation, Pretrain, Recipe
+from unibert.recipe import Adversary, Benchmark, Distillation, Pretrain, Recipe
 from unibert.recipe_file import load_recipe, to_toml
 
 
@@ -146,27 +146,65 @@ def _pretrain(recipe: Recipe, settings: Pretrain, name: str, teacher: str | None
     return summary
 
 
-def run_benchmark(recipe: Recipe) -> list[dict[str, Any]]:
-    """Fine-tune and test every model of the recipe, `benchmark/results/`; returns the results."""
+def run_benchmark(
+    recipe: Recipe,
+    *,
+    retry_failed: bool = False,
+    only_benchmarks: Sequence[str] = (),
+    only_models: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Fine-tune and test every model of the recipe, `benchmark/results/`; returns the results.
+
+    Args:
+        recipe: with a `benchmark.data`.
+        retry_failed: do again what has failed before.
+        only_benchmarks: when given, only these of `benchmark.data`.
+        only_models: when given, only these of `benchmark.models`; `student` stands for every member of a family.
+    """
     from unibert.benchmark.grid import run_benchmark as run
 
-    if not recipe.benchmark.ner:
-        raise RecipeError("benchmark.ner is empty: there is nothing to test on", "Add a [benchmark.ner.XX] table.")
+    settings, own, wanted = _benchmark(recipe, only_models)
+    results = run(
+        settings,
+        own,
+        recipe.output / "benchmark",
+        retry_failed=retry_failed,
+        only_benchmarks=only_benchmarks,
+        only_models=wanted,
+    )
+    _save_recipe(recipe, "benchmark")
+    return results
+
+
+def benchmark_plan(recipe: Recipe, only_benchmarks: Sequence[str] = (), only_models: Sequence[str] = ()) -> str:
+    """What `run_benchmark` would do, and about how long that takes; nothing is trained or written."""
+    from unibert.benchmark.overview import format_plan
+    from unibert.benchmark.plan import plan
+
+    settings, own, wanted = _benchmark(recipe, only_models)
+    planned = plan(settings, own, only_benchmarks, wanted)
+    return format_plan(planned, recipe.output / "benchmark", settings.executor.workers)
+
+
+def _benchmark(recipe: Recipe, only_models: Sequence[str]) -> tuple[Benchmark, dict[str, Path | str], list[str]]:
+    """The benchmark with the members of a family in place of `student`, and where the recipe's own models are."""
+    if not recipe.benchmark.data:
+        raise RecipeError(
+            "benchmark.data is empty: there is nothing to test on",
+            "Add a table [benchmark.data.NAME]; `unibert data list` names what is known.",
+        )
     own: dict[str, Path | str] = {name: folder / "model" for name, folder in student_folders(recipe).items()}
     if recipe.teacher.train is not None:
         own["teacher"] = recipe.output / "teacher" / "model"
     elif recipe.teacher.model is not None:
         own["teacher"] = recipe.teacher.model
-    models: list[str] = []
-    for name in recipe.benchmark.models:
-        models += list(student_folders(recipe)) if name == "student" else [name]
+    members = list(student_folders(recipe))
+    models = [model for name in recipe.benchmark.models for model in (members if name == "student" else [name])]
+    wanted = [model for name in only_models for model in (members if name == "student" else [name])]
     for name, path in own.items():
-        if name in models and isinstance(path, Path):
+        if name in (wanted or models) and isinstance(path, Path):
             _require(path / "config.json", f"unibert pretrain --only {'teacher' if name == 'teacher' else 'student'}")
-    settings = recipe.benchmark.model_copy(update={"models": list(dict.fromkeys(models))})
-    results = run(settings, own, recipe.output / "benchmark")
-    _save_recipe(recipe, "benchmark")
-    return results
+    return recipe.benchmark.model_copy(update={"models": list(dict.fromkeys(models))}), own, wanted
 
 
 def make_report(recipe: Recipe) -> Path:
@@ -184,7 +222,7 @@ def run_recipe(recipe: Recipe) -> Path:
         ("teacher", train_teacher),
         ("student", train_student),
     ]
-    if recipe.benchmark.ner:
+    if recipe.benchmark.data:
         stages.append(("benchmark", run_benchmark))
     for position, (name, stage) in enumerate(stages, start=1):
         print(f"\n[{position}/{len(stages) + 1}] {name}", file=sys.stderr, flush=True)

@@ -7,36 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unibert.benchmark.results import format_table, load_results, write_plan
+from grid_support import make_result as make
+from unibert.benchmark.results import add_to_plan, format_table, load_plan, load_results, write_plan
 from unibert.benchmark.scores import boards, gains, mean_over_seeds
 
 
-def make(model="student", setting="each", languages=("es",), seed=1, f1=50.0, **changes):
-    scores = {
-        language: {"f1": value, "precision": value, "recall": value, "support": 9, "types": {}}
-        for language, value in (f1 if isinstance(f1, dict) else dict.fromkeys(languages, f1)).items()
-    }
-    entry = {"file": "f", "sha256": "0" * 64, "sentences": 1, "tokens": 2}
-    tree = {
-        "schema": 1,
-        "address": f"{model}-{setting}-{'-'.join(languages)}-{seed}",
-        "task": "ner",
-        "benchmark": "ner",
-        "model": model,
-        "model_fingerprint": model,
-        "parameters": 1000 if model == "student" else 5000,
-        "setting": setting,
-        "languages": list(languages),
-        "seed": seed,
-        "settings": {"epochs": 1},
-        "data": {language: {"train": entry, "dev": None, "test": entry} for language in languages},
-        "scores": scores,
-        "dev_scores": [],
-        "best_epoch": 1,
-        "seconds": 1.0,
-        "provenance": {"finished": "2025-01-01T00:00:00Z"},
-    }
-    return {**tree, **changes}
+def planned(*trees):
+    return {tree["address"]: {key: tree[key] for key in ("model", "benchmark")} for tree in trees}
 
 
 def save(folder, *trees):
@@ -69,12 +46,17 @@ def changed(path, value):
     [
         ("", "not valid JSON"),
         (json.dumps(make(seed=2))[:200], "not valid JSON"),
-        ("[1, 2]", "schema None, not 1"),
-        (changed(["schema"], 0), "schema 0, not 1"),
-        (changed(["schema"], None), "schema None, not 1"),
-        (changed(["scores", "es", "f1"], float("nan")), "scores.es.f1"),
-        (changed(["scores", "es", "recall"], float("inf")), "scores.es.recall"),
-        (changed(["scores", "es", "precision"], 101.0), "scores.es.precision"),
+        ("[1, 2]", "schema None, not 2"),
+        (changed(["schema"], 1), "schema 1, not 2: written by an older version"),
+        (changed(["schema"], 3), "schema 3, not 2: written by another version"),
+        (changed(["schema"], None), "schema None, not 2"),
+        (changed(["scores", "es", "metrics", "f1"], float("nan")), "scores.es.metrics.f1: nan is not a number from 0"),
+        (changed(["scores", "es", "metrics", "f1"], None), "scores.es.metrics.f1: missing"),
+        (changed(["scores", "es", "metrics", "recall"], float("inf")), "scores.es.metrics.recall"),
+        (changed(["scores", "es", "metrics", "precision"], 101.0), "scores.es.metrics.precision"),
+        (changed(["per_cent"], False), "scores.es.metrics.f1: 50.0 is not a number from -1 to 1"),
+        (changed(["scores", "es", "low"], -1.0), "scores.es.low"),
+        (changed(["dev_scores"], [200.0]), "dev_scores.0"),
         (changed(["scores", "es", "support"], None), "scores.es.support"),
         (changed(["scores"], {}), "scores"),
         (changed(["setting"], "some"), "setting"),
@@ -123,19 +105,29 @@ def test_a_plan_decides_what_is_read(tmp_path):
     dropped = make("teacher")
     folder = save(tmp_path / "results", *kept, *newer, dropped)
     (folder / "broken.json").write_text("{")
-    write_plan(tmp_path, [*(tree["address"] for tree in kept), "not-run-yet"])
+    write_plan(tmp_path, {**planned(*kept), "not-run-yet": {}})
     results, problems = load_results(folder)
     assert [result.as_json() for result in results] == kept
     assert problems == []
-    write_plan(tmp_path, ["broken", dropped["address"]])
+    write_plan(tmp_path, {"broken": {}, **planned(dropped)})
     results, problems = load_results(folder)
     assert [result.as_json() for result in results] == [dropped]
     assert len(problems) == 1 and "broken.json" in problems[0]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_runs_added_to_a_plan_replace_those_of_their_kind(tmp_path):
+    old, other = make(address="old"), make("teacher")
+    write_plan(tmp_path, planned(old, other))
+    add_to_plan(tmp_path, planned(make()))
+    assert load_plan(tmp_path) == {make()["address"], other["address"]}
+    (tmp_path / "plan.json").write_text("{")
+    add_to_plan(tmp_path, planned(make()))
+    assert load_plan(tmp_path) == {make()["address"]}
+
+
 @pytest.mark.parametrize(
-    "text", ["", '{"schema": 1, "addr', "[]", '{"schema": 2, "addresses": []}', '{"schema": 1, "addresses": [1]}']
+    "text", ["", '{"schema": 2, "ru', "[]", '{"schema": 1, "addresses": []}', '{"schema": 2, "runs": {"a": 1}}']
 )
 def test_a_damaged_plan_is_told_and_hides_nothing(tmp_path, text):
     folder = save(tmp_path / "results", make())
@@ -221,13 +213,13 @@ def test_a_language_of_older_weights_gets_a_row_of_its_own(tmp_path):
 
 def test_the_table(tmp_path):
     lines = format_table(load_results(save(tmp_path, *grid()))[0]).splitlines()
-    assert lines[0] == "ner: F1 in per cent, mean over 2 seeds, ± half the 95 % interval"
+    assert lines[0] == "ner: entity F1 in per cent, mean over 2 seeds, ± half the 95 % interval"
     assert lines[1].split() == ["model", "setting", "es", "nl", "average", "gain"]
     assert lines[2].startswith("student  each     41.50 ± 6.4")
     assert len({len(line) for line in lines[3::2]}) == 1
     assert lines[3].endswith("%")
     single = format_table(load_results(save(tmp_path / "one", make()))[0])
-    assert single.splitlines()[0] == "ner: F1 in per cent, mean over 1 seed"
+    assert single.splitlines()[0] == "ner: entity F1 in per cent, mean over 1 seed"
 
 
 def test_results_come_in_a_fixed_order(tmp_path):
@@ -235,3 +227,50 @@ def test_results_come_in_a_fixed_order(tmp_path):
     first = load_results(save(tmp_path / "a", *trees))[0]
     second = load_results(save(tmp_path / "b", *reversed(copy.deepcopy(trees))))[0]
     assert first == second
+
+
+def correlation(languages=("es",), seed=1, value=0.5, **changes):
+    names = {"task": "sts", "benchmark": "sts22", "title": "STS22", "address": f"sts22-{seed}"}
+    tree = make(languages=languages, seed=seed, f1=value, **names, **changes)
+    for score in tree["scores"].values():
+        score["metrics"] = {"pearson": value, "spearman": value}
+    return {**tree, "metric": "pearson", "per_cent": False}
+
+
+def test_every_benchmark_has_a_table_in_its_own_metric(tmp_path):
+    trees = [make(), correlation(seed=1, value=-0.25), correlation(seed=2, value=0.5)]
+    ner, sts = format_table(load_results(save(tmp_path, *trees))[0]).split("\n\n")
+    assert ner.splitlines()[0].startswith("ner: entity F1 in per cent")
+    assert sts.splitlines()[0].lower().startswith("sts22: pearson")
+    assert "per cent" not in sts
+    assert sts.splitlines()[2].split()[2:5] == ["0.125", "±", "4.765"]
+    assert [board.name for board in boards(load_results(tmp_path)[0])] == ["ner", "sts-sts22"]
+
+
+def test_zero_shot_and_mono_have_rows_of_their_own_and_no_gain(tmp_path):
+    both = {"de": 30.0, "es": 60.0}
+    trees = [make(f1=50.0), make(setting="all", f1=55.0)]
+    trees += [make(setting="zero-shot", languages=(code,), f1=both) for code in ("es", "de")]
+    trees += [make(setting="mono", languages=("de", "es"), f1=both)]
+    (board,) = boards(load_results(save(tmp_path, *trees))[0])
+    labels = ["each", "all", "mono", "zero-shot from de", "zero-shot from es"]
+    assert [row.setting for row in board.rows] == labels
+    assert board.rows[-1].cell("de").value == 30.0
+    assert len(gains(board)) == 1
+
+
+def test_a_student_that_was_taught_is_told_from_one_that_was_not(tmp_path):
+    lesson = {"epochs": 1, "distillation": {"teacher": "large", "weight": 0.5}}
+    trees = [make(), make(settings=lesson, address="taught"), make("large")]
+    trees = [{**tree, "settings": {"distillation": None, **tree["settings"]}} for tree in trees]
+    write_plan(tmp_path, planned(*trees))
+    (board,) = boards(load_results(save(tmp_path / "results", *trees))[0])
+    assert [row.name for row in board.rows] == ["student", "student (taught by large)", "large"]
+
+
+def test_two_scores_of_one_place_are_told(tmp_path):
+    trees = [make(f1=50.0), make(f1=60.0, address="another")]
+    write_plan(tmp_path, planned(*trees))
+    (board,) = boards(load_results(save(tmp_path / "results", *trees))[0])
+    assert len(board.repeated) == 1
+    assert "es, seed 1" in board.repeated[0][1]

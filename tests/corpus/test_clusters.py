@@ -2,13 +2,13 @@
 
 import json
 import os
-import stat
 import sys
 
 import pytest
 
 from corpus_support import PROSE, articles
 from executor_support import Note, corpus_bytes
+from slurm_support import install_slurm
 from unibert.corpus import clusters, pipeline
 from unibert.corpus.executors import run_tasks
 from unibert.corpus.pipeline import build_corpus
@@ -81,7 +81,7 @@ def test_a_task_that_no_node_can_hold_is_told(notes, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0, "memory": 1e9}}])
     with pytest.raises(DataError, match=r"needs 8 GB, and the largest node of the Ray cluster offers 1\.0"):
-        clusters._see_that_a_task_fits(ray, Executor(kind="ray", memory_gb=8))
+        clusters.see_that_a_task_fits(ray, 8, None, "corpus.executor")
 
 
 def test_without_ray_the_package_is_named(notes, tmp_path, monkeypatch):
@@ -99,61 +99,13 @@ def test_a_ray_cluster_that_is_not_there_is_told(notes, tmp_path):
 
 # --- Slurm ---
 
-SBATCH = """\
-#!{python}
-# Stands in for Slurm's sbatch: really runs the tasks of the array, one after the other, in the background.
-import os, re, subprocess, sys
-
-home = os.path.dirname(os.path.abspath(__file__))
-if os.path.exists(f"{{home}}/refuse"):
-    sys.exit(print("sbatch: error: invalid partition specified", file=sys.stderr) or 1)
-script = open(sys.argv[-1]).read()
-options = dict(re.findall(r"^#SBATCH --([a-z-]+)=(.*)$", script, re.MULTILINE))
-open(f"{{home}}/options", "a").write(f"{{options}}\\n")
-last = int(re.match(r"0-(\\d+)", options["array"])[1])
-number = len(os.listdir(f"{{home}}/jobs")) + 41
-open(f"{{home}}/jobs/{{number}}", "w").close()
-open(f"{{home}}/script", "w").write(script)
-runner = (
-    "import os, subprocess, sys\\n"
-    "for task in range(%d):\\n"
-    "    if os.path.exists('{{home}}/lose') and task == 1: continue\\n"
-    "    environment = dict(os.environ, SLURM_ARRAY_TASK_ID=str(task), SLURM_NODELIST='here', RUN_OFFSET='0')\\n"
-    "    log = open('%s'.replace('%%A', '%d').replace('%%a', str(task)), 'w')\\n"
-    "    subprocess.run(['bash', '{{home}}/script'], env=environment, stdout=log, stderr=log)\\n"
-    "os.unlink('{{home}}/jobs/%d')\\n"
-    % (last + 1, options["output"], number, number)
-).replace("{{home}}", home)
-subprocess.Popen([sys.executable, "-c", runner], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(f"Submitted batch job {{number}}")
-"""
-SQUEUE = """\
-#!{python}
-import os, sys
-
-home = os.path.dirname(os.path.abspath(__file__))
-job = sys.argv[sys.argv.index("-j") + 1]
-if not os.path.exists(f"{{home}}/jobs/{{job}}"):
-    sys.exit(print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr) or 1)
-print("RUNNING\\nPENDING")
-"""
-SCONTROL = "#!/bin/sh\necho localhost\n"
-
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """A folder with stand-ins for Slurm's programs, first on the path."""
-    folder = tmp_path / "slurm"
-    (folder / "jobs").mkdir(parents=True)
-    for name, text in (("sbatch", SBATCH), ("squeue", SQUEUE), ("scontrol", SCONTROL)):
-        program = folder / name
-        program.write_text(text.format(python=sys.executable) if "{python}" in text else text)
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     monkeypatch.setattr(clusters, "_POLL", 0.2)
     monkeypatch.setattr(clusters, "_GRACE", 1.0)
-    return folder
+    return install_slurm(tmp_path / "slurm", monkeypatch)
 
 
 SLURM = Executor(kind="slurm", partition="cpu", time="01:00:00", memory_gb=1.5, sbatch={"account": "nlp"})

@@ -84,8 +84,8 @@ def test_the_report_shows_this_runs_figures(run: Path) -> None:
     assert len(results) == len(LANGUAGES) + 1
     for result in results:
         for scores in result["scores"].values():
-            assert f"{scores['f1']:.2f}" in page
-            assert f"{scores['f1']:.2f}" in markdown
+            assert f"{scores['metrics']['f1']:.2f}" in page
+            assert f"{scores['metrics']['f1']:.2f}" in markdown
     samples = read_json(run / "corpus" / "statistics.json")["totals"]["samples"]
     assert f"{samples:,}" in page.replace("\u202f", ",")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from unibert.tasks.ner import encode, label_names, read_conll
+from unibert.tasks.conll import read_conll
+from unibert.tasks.ner import encode, label_names
 
 COUNTS = {
     "esp.train": (8323, 264715),

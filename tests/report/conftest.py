@@ -261,13 +261,16 @@ def write_result(folder: Path, model: str, setting: str, languages: list[str], s
     for code in languages:
         f1 = score(model, setting, code, seed)
         types = {
-            kind: {"f1": f1 + shift, "precision": f1 + shift + 1, "recall": f1 + shift - 1, "support": 101 + seed}
+            kind: {
+                "metrics": {"f1": f1 + shift, "precision": f1 + shift + 1, "recall": f1 + shift - 1},
+                "support": 101 + seed,
+            }
             for kind, shift in (("LOC", 2.03), ("PER", -3.01))
         }
         scores[code] = {
-            "f1": f1,
-            "precision": f1 + 1.23,
-            "recall": f1 - 1.17,
+            "metrics": {"f1": f1, "precision": f1 + 1.23, "recall": f1 - 1.17},
+            "low": f1 - 2.34,
+            "high": f1 + 2.45,
             "support": 2221 + NER.index(code),
             "types": types,
         }
@@ -277,13 +280,17 @@ def write_result(folder: Path, model: str, setting: str, languages: list[str], s
     write(
         path,
         {
-            "schema": 1,
+            "schema": 2,
             "address": address,
             "task": "ner",
             "benchmark": "ner",
+            "title": "ner",
+            "metric": "f1",
+            "per_cent": True,
             "model": model,
             "model_fingerprint": f"fp-{model}",
             "parameters": {"student": 2_345_679, "teacher": 5_432_123}.get(model, 178_000_001),
+            "trained_parameters": 1234,
             "setting": setting,
             "languages": languages,
             "seed": seed,
@@ -293,8 +300,7 @@ def write_result(folder: Path, model: str, setting: str, languages: list[str], s
                     part: {
                         "file": f"{code}.{part}",
                         "sha256": f"{code}{part}",
-                        "sentences": number + NER.index(code),
-                        "tokens": 13 * number,
+                        "samples": number + NER.index(code),
                     }
                     for part, number in parts.items()
                 }
@@ -303,6 +309,7 @@ def write_result(folder: Path, model: str, setting: str, languages: list[str], s
             "scores": scores,
             "dev_scores": [1.0, 2.0],
             "best_epoch": 2,
+            "learning_rate": 3.1e-5,
             "seconds": 61.5,
             "provenance": {
                 "versions": {"python": "3.11.99", "seqeval": "1.99"},
@@ -328,15 +335,12 @@ label_smoothing = 0.29
 [benchmark]
 models = ["student", "teacher", "acme/base"]
 seeds = [{seeds}]
-[benchmark.ner.en]
-train = "en.train"
-test = "en.test"
-[benchmark.ner.es]
-train = "es.train"
-test = "es.test"
-[benchmark.ner.nl]
-train = "nl.train"
-test = "nl.test"
+[benchmark.data.ner]
+task = "ner"
+[benchmark.data.ner.files]
+en = {{train = "en.train", test = "en.test"}}
+es = {{train = "es.train", test = "es.test"}}
+nl = {{train = "nl.train", test = "nl.test"}}
 """
 
 

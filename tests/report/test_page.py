@@ -59,7 +59,7 @@ EXPECTED = [
     "torch 2.99.1",
     "unibert run zebra.toml",
     "epochs 7",
-    "1,523",  # test sentences, en
+    "1,523",  # test samples, en
 ]
 
 
@@ -83,7 +83,7 @@ def test_every_score_is_the_mean_of_its_files(small_report):
     for path in (folder / "benchmark/results").glob("*.json"):
         result = json.loads(path.read_text())
         for code, score in result["scores"].items():
-            sums.setdefault((result["model"], result["setting"], code), []).append(score["f1"])
+            sums.setdefault((result["model"], result["setting"], code), []).append(score["metrics"]["f1"])
     rows = list(csv.DictReader((folder / "report/tables/ner.csv").open(encoding="utf-8")))
     seen = {
         (row["Model"], row["Setting"], code): float(row[f"{code} {name}"])

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from unibert.benchmark.results import format_table
 from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import gains
-from unibert.report.score_tables import gain_table, score_table
-from unibert.report.scores import boards
+from unibert.report.collect import Run
+from unibert.report.score_tables import data_table, fine_tuning, gain_table, score_table, seeds_table, types_table
+from unibert.report.scores import boards, planned_gaps
 
 
 def result(model: str, setting: str, languages: list[str], seed: int, scores: dict[str, float], **more) -> Result:
-    measured = {code: {"f1": f1, "precision": f1, "recall": f1, "support": 7} for code, f1 in scores.items()}
+    measured = {
+        code: {"metrics": {"f1": f1, "precision": f1, "recall": f1}, "low": f1, "high": f1, "support": 7}
+        for code, f1 in scores.items()
+    }
     address = f"{model}-{setting}-{'+'.join(languages)}-{seed}-{more}"
-    base = {"schema": 1, "address": address, "task": "ner", "benchmark": "ner", "model": model, "setting": setting}
+    base = {"schema": 2, "address": address, "task": "ner", "benchmark": "ner", "model": model, "setting": setting}
     base |= {"model_fingerprint": "ff", "parameters": 7, "settings": {}, "data": {}, "dev_scores": [], "best_epoch": 1}
-    base |= {"seconds": 1.0, "provenance": {}}
+    base |= {"seconds": 1.0, "provenance": {}, "title": "ner", "metric": "f1", "per_cent": True}
+    base |= {"trained_parameters": 7, "learning_rate": 0.1}
     return Result.model_validate({**base, "languages": languages, "seed": seed, "scores": measured, **more})
 
 
@@ -134,8 +140,82 @@ def test_results_that_are_there_twice_are_told_and_not_averaged():
 
 
 def test_two_versions_of_a_test_set_are_told():
-    data = [{"es": {"test": {"file": "t", "sha256": mark, "sentences": 1, "tokens": 2}}} for mark in ("aa", "bb")]
+    data = [{"es": {"test": {"file": "t", "sha256": mark, "samples": 1}}} for mark in ("aa", "bb")]
     found = [result("m", "all", ["es"], seed, {"es": 60.0}, data=data[seed]) for seed in (0, 1)]
     gaps = []
     boards(found, gaps)
     assert "cannot be compared" in gaps[0].reason
+
+
+def correlation(setting: str, languages: list[str], seed: int, scores: dict[str, float]) -> Result:
+    measured = {
+        code: {"metrics": {"pearson": value, "spearman": value / 2}, "low": -0.5, "high": 0.75, "support": 31}
+        for code, value in scores.items()
+    }
+    tree = result("m", setting, languages, seed, dict.fromkeys(scores, 0.0)).as_json()
+    names = {"task": "sts", "benchmark": "sts22", "title": "STS22", "metric": "pearson", "per_cent": False}
+    return Result.model_validate({**tree, **names, "scores": measured, "address": f"sts-{setting}-{seed}"})
+
+
+def test_correlations_have_three_decimals_and_zero_shot_a_row_of_its_own():
+    found = [result("m", "each", ["es"], 1, {"es": 60.0})]
+    found += [
+        correlation("zero-shot", ["en"], seed, {"en": 0.5, "de-en": value}) for seed, value in ((1, -0.25), (2, 0.0))
+    ]
+    ner, sts = boards(found, [])
+    assert (ner.name, sts.name, sts.title) == ("ner", "sts-sts22", "Semantic textual similarity: STS22")
+    table = score_table(sts)
+    (row,) = table.rows
+    assert [cell.text for cell in row[:5]] == ["m", "zero-shot from en", "\N{MINUS SIGN}0.125", "0.500", "0.188"]
+    assert "from \N{MINUS SIGN}1 to 1" in table.notes[0] and "zero-shot: fine-tuned on one language" in table.notes[0]
+    assert "zero-shot" not in score_table(ner).notes[0]
+    every = seeds_table(sts)
+    labels = [column.label for column in every.columns]
+    assert labels[4:9] == ["Seed", "Pearson's r", "Low", "High", "Spearman's rho"]
+    assert labels[9] == "Pairs"
+    assert [cell.text for cell in every.rows[1][4:10]] == ["1", "0.500", "\N{MINUS SIGN}0.500", "0.750", "0.250", "31"]
+    assert types_table(sts).rows == []
+    assert [row[0].text for row in data_table(sts).rows] == ["de-en", "en"]
+
+
+def run_with(planned: dict | None) -> Run:
+    return Run(Path(), None, "", None, None, {}, [], {}, [], planned=planned)
+
+
+def test_what_the_plan_has_and_the_results_lack_is_told():
+    found = [result("m", "each", ["es"], 1, {"es": 60.0}), result("m", "zero-shot", ["en"], 1, {"es": 50.0})]
+    (board,) = boards(found, [])
+    both = {"benchmark": "ner", "model": "m", "tested": ["es", "nl"]}
+    planned = {
+        "there": {**both, "setting": "each", "languages": ["es"], "seed": 1},
+        "lacking": {**both, "setting": "each", "languages": ["nl"], "seed": 1},
+        "zero": {**both, "setting": "zero-shot", "languages": ["en"], "seed": 1},
+        "other zero": {**both, "setting": "zero-shot", "languages": ["de"], "seed": 2},
+        "elsewhere": {**both, "benchmark": "other", "setting": "all", "languages": ["es"], "seed": 1},
+        "damaged": {},
+    }
+    told = {gap.part: gap.reason for gap in planned_gaps(board, run_with(planned))}
+    assert told == {
+        "Named entity recognition: m, each": "the recipe plans it, but there is no result for nl (seed 1)",
+        "Named entity recognition: m, zero-shot from de": (
+            "the recipe plans it, but there is no result for es (seed 2) and nl (seed 2)"
+        ),
+    }
+    assert planned_gaps(board, run_with(None)) == []
+
+
+def test_settings_that_say_nothing_are_not_told():
+    settings = {
+        "epochs": 3,
+        "learning_rates": [],
+        "patience": None,
+        "stride": 64,
+        "method": "full",
+        "lora": {"rank": 8},
+    }
+    assert fine_tuning([result("m", "all", ["es"], 1, {"es": 1.0}, settings=settings)]) == (
+        "Fine-tuning: epochs 3, method full."
+    )
+    lora = {**settings, "method": "lora", "learning_rates": [0.1, 0.2]}
+    told = fine_tuning([result("m", "all", ["es"], 1, {"es": 1.0}, settings=lora)])
+    assert told == "Fine-tuning: epochs 3, learning rates 0.1, 0.2, method lora, lora rank 8."

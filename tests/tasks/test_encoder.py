@@ -7,7 +7,9 @@ import pytest
 from ner_support import tiny_tokenizer, write_tiny_bert
 from unibert.errors import DataError
 from unibert.models.positions import position_limit
-from unibert.tasks.encoder import find_encoder, load_encoder
+from unibert.recipe import FineTune
+from unibert.tasks import ner
+from unibert.tasks.encoder import find_encoder
 from unibert.tasks.ner import encode
 
 LABELS = ["O", "B-PER", "I-PER"]
@@ -20,7 +22,7 @@ def model(tmp_path):
 
 def fails(source, *parts):
     with pytest.raises(DataError) as caught:
-        load_encoder(find_encoder(source), LABELS)
+        ner.load(find_encoder(source), LABELS, FineTune())
     assert caught.value.fix
     for part in parts:
         assert part in str(caught.value)
@@ -104,10 +106,10 @@ def test_the_fingerprint_depends_on_the_small_files(model, file):
 def test_a_model_fine_tuned_before_gets_a_new_head(model, tmp_path):
     import torch
 
-    first, tokenizer = load_encoder(find_encoder(model), ["O", "B-X", "I-X", "B-Y", "I-Y"])
+    first, tokenizer = ner.load(find_encoder(model), ["O", "B-X", "I-X", "B-Y", "I-Y"], FineTune())
     first.save_pretrained(tmp_path / "tuned")
     tokenizer.save_pretrained(tmp_path / "tuned")
-    second, _ = load_encoder(find_encoder(tmp_path / "tuned"), LABELS)
+    second, _ = ner.load(find_encoder(tmp_path / "tuned"), LABELS, FineTune())
     assert list(second.config.id2label.values()) == LABELS
     assert second.classifier.weight.shape[0] == 3
     assert torch.equal(first.bert.embeddings.word_embeddings.weight, second.bert.embeddings.word_embeddings.weight)
@@ -145,7 +147,7 @@ def test_a_byte_level_encoder(tmp_path):
         pad_token_id=1,
     )
     RobertaForMaskedLM(config).save_pretrained(tmp_path)
-    model, loaded = load_encoder(find_encoder(tmp_path), LABELS)
+    model, loaded = ner.load(find_encoder(tmp_path), LABELS, FineTune())
     assert position_limit(model) == 32
     encoded = encode([["a", "a", "ba"]], loaded, 32)[0]
     assert loaded.convert_ids_to_tokens(encoded.ids) == ["<s>", "Ġa", "Ġa", "Ġ", "b", "a", "</s>"]

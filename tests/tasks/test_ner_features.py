@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 
 from ner_support import FILLERS, tiny_tokenizer, write_tiny_bert
 from unibert.models.positions import position_limit
+from unibert.recipe import FineTune
 from unibert.tasks import ner
-from unibert.tasks.encoder import find_encoder, load_encoder
-from unibert.tasks.ner import IGNORED, Sentence, encode, entity_scores, features, pad, predict
+from unibert.tasks.conll import Sentence, to_iob2
+from unibert.tasks.encoder import find_encoder
+from unibert.tasks.ner import IGNORED, encode, entity_scores, features, pad
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+SETTINGS = FineTune(max_length=64, precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def tokenizer():
 
 
 def test_first_piece_carries_the_tag(tokenizer):
-    sample = features([Sentence(("mister", "Zaki", "dona"), ("O", "B-PER", "O"))], tokenizer, LABELS, 64)[0]
+    sample = features([Sentence(("mister", "Zaki", "dona"), ("O", "B-PER", "O"))], tokenizer, LABELS, SETTINGS)[0]
     pieces = tokenizer.convert_ids_to_tokens(sample["input_ids"])
     assert pieces == ["[CLS]", "mister", "Z", "##a", "##k", "##i", *pieces[6:-1], "[SEP]"]
     assert sample["labels"] == [IGNORED, 0, 3, IGNORED, IGNORED, IGNORED, 0, *[IGNORED] * (len(pieces) - 7)]
@@ -30,7 +33,7 @@ def test_a_word_without_pieces_keeps_its_place(tokenizer, nothing):
     """BERT's normaliser removes such characters; the tags after them must not move."""
     assert tokenizer.tokenize(nothing) == []
     sentence = Sentence(("in", nothing, "mister"), ("B-LOC", "I-LOC", "B-PER"))
-    sample = features([sentence], tokenizer, LABELS, 64)[0]
+    sample = features([sentence], tokenizer, LABELS, SETTINGS)[0]
     assert sample["labels"] == [IGNORED, 1, 2, 3, IGNORED]
     assert tokenizer.convert_ids_to_tokens(sample["input_ids"])[2] == "[UNK]"
 
@@ -70,23 +73,28 @@ def test_padding(tokenizer):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    return load_encoder(find_encoder(write_tiny_bert(tmp_path_factory.mktemp("model"))), LABELS)
+    return ner.load(find_encoder(write_tiny_bert(tmp_path_factory.mktemp("model"))), LABELS, SETTINGS)
 
 
-def test_prediction_does_not_depend_on_the_batch(loaded):
-    model, tokenizer = loaded
+def tagged(loaded, sentences, max_length=64):
+    samples = [Sentence(tuple(words), ()) for words in sentences]
+    return ner.predict(*loaded, samples, SETTINGS.model_copy(update={"max_length": max_length}))
+
+
+def test_prediction_does_not_depend_on_the_batch(loaded, monkeypatch):
     sentences = [FILLERS[start : start + length] for start, length in [(0, 1), (3, 9), (1, 4), (2, 4), (5, 2)]]
-    alone = [predict(model, tokenizer, [words], 64, "float32")[0] for words in sentences]
-    assert predict(model, tokenizer, sentences, 64, "float32") == alone
-    assert predict(model, tokenizer, sentences, 64, "float32", batch_tokens=1) == alone
+    alone = [tagged(loaded, [words])[0] for words in sentences]
+    assert tagged(loaded, sentences) == alone
+    monkeypatch.setattr(ner, "BATCH_TOKENS", 1)
+    assert tagged(loaded, sentences) == alone
     assert [len(tags) for tags in alone] == [len(words) for words in sentences]
     assert len({tag for tags in alone for tag in tags}) > 1  # a model that only ever says O would prove nothing
 
 
 def test_words_that_are_cut_off_count_as_missed(loaded):
-    model, tokenizer = loaded
+    model, _ = loaded
     model.train()
-    tags = predict(model, tokenizer, [["mister"] * 20], 12, "float32")[0]
+    tags = tagged(loaded, [["mister"] * 20], 12)[0]
     assert model.training, "prediction must leave the model in the mode it was in"
     assert len(tags) == 20
     assert tags[10:] == ["O"] * 10
@@ -144,6 +152,9 @@ def test_scores_equal_conlleval(pairs):
     def only(kind, sentences):
         return [[tag if tag[2:] == kind else "O" for tag in tags] for tags in sentences]
 
+    samples = [Sentence(tuple("w" * len(tags)), tuple(tags)) for tags in gold]
+    statistics = ner.statistics(samples, predicted, "und")
+    assert ner.value(statistics.sum(axis=0)) == pytest.approx(scores["f1"])
     for kind, entry in scores["types"].items():
         assert entry == pytest.approx(reference(only(kind, gold), only(kind, predicted)))
     assert sum(entry["support"] for entry in scores["types"].values()) == scores["support"]
@@ -155,4 +166,4 @@ def test_nothing_to_find_is_zero_not_an_error():
 
 def test_reading_and_scoring_agree_on_iob1():
     tags = ["I-PER", "I-PER", "B-PER", "I-LOC", "O"]
-    assert entity_scores([ner.to_iob2(tags)], [tags])["f1"] == 100.0
+    assert entity_scores([to_iob2(tags)], [tags])["f1"] == 100.0

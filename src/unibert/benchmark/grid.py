@@ -1,230 +1,152 @@
-"""The benchmark's runs: models x settings x languages x seeds, each under an address that says what went into it.
+"""The grid: every run of a benchmark that has no result yet, wherever the recipe's executor does it.
 
-A finished run stands as one file under its address and is never repeated; whatever decides a score (weights, tokenizer,
-data, settings, seed) is in the address, so a change of it makes another run.
+A finished run stands as one file under its address and is never repeated. Several processes may work on one grid: each
+run is claimed by one of them, and what another one does is waited for.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import sys
 import time
-import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unibert.benchmark.results import write_plan
-from unibert.benchmark.schema import SCHEMA, Result, load_result
-from unibert.errors import DataError, UniBertError
-from unibert.files import atomic_file, fingerprint, write_json
+from unibert.benchmark.executors import Progress, run_all
+from unibert.benchmark.plan import Plan, plan
+from unibert.benchmark.results import RunsFailed, add_to_plan, write_plan
+from unibert.benchmark.run import Run, claim_file, failure_file, finished, result_file
+from unibert.benchmark.schema import Result
+from unibert.benchmark.worker import read_failure
+from unibert.files import make_folder, write_json
 from unibert.progress import progress_bar
-from unibert.recipe import Benchmark, FineTune
-from unibert.runs import provenance
-from unibert.tasks.encoder import Encoder, find_encoder
-from unibert.tasks.finetune import Splits, fine_tune_ner, read_splits, resolved_precision, samples_of
+from unibert.recipe import Benchmark
+from unibert.runs import claim, shared_work
+from unibert.task_settings import GridExecutor
 
-OWN_MODELS = ("student", "teacher")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One fine-tuning: a model, trained on `languages` and tested on each of them."""
-
-    encoder: Encoder
-    setting: str
-    languages: tuple[str, ...]
-    seed: int
-    settings: FineTune
-    """With the precision that `auto` stands for on this machine, because it decides the result."""
-    data: Mapping[str, Splits] = field(repr=False)
-    task: str = "ner"
-    benchmark: str = "ner"
-
-    @property
-    def address(self) -> str:
-        """16 hexadecimal digits that depend on everything that decides the score, and on nothing else."""
-        return fingerprint(
-            {
-                "schema": SCHEMA,
-                "task": self.task,
-                "benchmark": self.benchmark,
-                "model": self.encoder.fingerprint,
-                "data": {
-                    language: {name: entry["sha256"] if entry else None for name, entry in splits.described().items()}
-                    for language, splits in self.data.items()
-                },
-                "setting": self.setting,
-                "languages": self.languages,
-                "seed": self.seed,
-                "settings": self.settings.model_dump(mode="json"),
-            }
-        )
-
-    @property
-    def samples(self) -> int:
-        """How many samples training goes through."""
-        return samples_of(self.data, self.settings)
-
-    def __str__(self) -> str:
-        where = self.languages[0] if self.setting == "each" else f"all {len(self.languages)}"
-        return f"{self.encoder.name}, {where}, seed {self.seed}"
+_POLL = 1.0
+"""Seconds between two looks at what another process is doing."""
 
 
-def plan(benchmark: Benchmark, models: Mapping[str, Path | str]) -> list[Run]:
-    """Every run of a benchmark, in the order in which they are done: all of a seed before the next seed.
-
-    All data files are read and all models looked up, so a bad one is reported before anything is trained.
-
-    Args:
-        benchmark: the recipe's settings.
-        models: the folder (or hub name) of `student` and `teacher`; other models go by the name in the recipe.
-
-    Raises:
-        DataError: names the file or the model that cannot be used, or two names of one model.
-    """
-    data = {
-        language: read_splits(language, files.train, files.dev, files.test)
-        for language, files in sorted(benchmark.ner.items())
-    }
-    if not data:
-        raise DataError(
-            "benchmark.ner names no files", "Add a table [benchmark.ner.LANGUAGE] with train, dev and test."
-        )
-    encoders = [_encoder(name, models) for name in dict.fromkeys(benchmark.models)]
-    _check_distinct(encoders)
-    settings = benchmark.finetune.model_copy(update={"precision": resolved_precision(benchmark.finetune.precision)})
-    return [
-        Run(encoder, setting, languages, seed, settings, {language: data[language] for language in languages})
-        for seed in dict.fromkeys(benchmark.seeds)
-        for setting in dict.fromkeys(benchmark.settings)
-        for languages in ([tuple(data)] if setting == "all" else [(language,) for language in data])
-        for encoder in encoders
-    ]
-
-
-def _encoder(name: str, models: Mapping[str, Path | str]) -> Encoder:
-    if name in models:
-        return find_encoder(models[name], name)
-    if name in OWN_MODELS:
-        raise DataError(f"model {name}: not trained yet", "Run `unibert pretrain` first, or leave it out.")
-    return find_encoder(name)
-
-
-def _check_distinct(encoders: list[Encoder]) -> None:
-    names: dict[str, str] = {}
-    for encoder in encoders:
-        other = names.setdefault(encoder.fingerprint, encoder.name)
-        if other != encoder.name:
-            raise DataError(
-                f"benchmark.models: {other} and {encoder.name} are the same model", "Leave one of them out."
-            )
-
-
-def run_benchmark(settings: Benchmark, models: Mapping[str, Path | str], output: Path) -> list[dict[str, Any]]:
-    """Do every run that has no result yet, one after the other; a failing one does not stop the others.
+def run_benchmark(
+    settings: Benchmark,
+    models: Mapping[str, Path | str],
+    output: Path,
+    *,
+    retry_failed: bool = False,
+    only_benchmarks: Sequence[str] = (),
+    only_models: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Do every run that has no result yet; a failing one does not stop the others.
 
     Args:
         settings: the recipe's settings.
-        models: the folder (or hub name) of `student` and `teacher`.
-        output: results go to `results/ADDRESS.json` below it, what went wrong to `failures/ADDRESS.txt`, and the
-            addresses of this benchmark, before anything is trained, to `plan.json`: files of other addresses stay for
-            the recipe they belong to, and are not shown.
+        models: the folder (or hub name) of `student`, `teacher` and members of a family.
+        output: results go to `results/ADDRESS.json` below it, predictions to `predictions/`, what went wrong to
+            `failures/ADDRESS.txt`, and the runs of this benchmark, before anything is trained, to `plan.json`: files
+            of other addresses stay for the recipe they belong to, and are not shown.
+        retry_failed: do again what has failed before.
+        only_benchmarks: when given, only these; the others' results stay in the plan.
+        only_models: when given, only these; likewise.
 
     Returns:
         The results as they stand in the files, in the order of the plan.
 
     Raises:
+        RecipeError: a benchmark or model that the recipe does not have.
         DataError: a data file or model is unusable; nothing was trained.
-        UniBertError: after everything else was done, names the runs that failed and why.
+        RunsFailed: after everything else was done, names the runs that failed and why.
     """
-    runs = plan(settings, models)
-    folder = output / "results"
-    write_plan(output, [run.address for run in runs])
-    finished = {run.address: found for run in runs if (found := _finished(run, folder)) is not None}
-    waiting = [run for run in runs if run.address not in finished]
+    planned = plan(settings, models, only_benchmarks, only_models)
+    described = {run.address: run.described for run in planned.runs}
+    make_folder(output)
+    with shared_work(output):
+        if only_benchmarks or only_models:
+            add_to_plan(output, described)
+        else:
+            write_plan(output, described)
+        if retry_failed:
+            for run in planned.runs:
+                _forget_failure(run, output)
+        _do(planned, settings.executor, output)
+    return _outcome(planned.runs, output)
+
+
+def _forget_failure(run: Run, folder: Path) -> None:
+    with claim(claim_file(folder, run.address)) as mine:
+        if mine:
+            failure_file(folder, run.address).unlink(missing_ok=True)
+
+
+def is_open(run: Run, folder: Path) -> bool:
+    """Whether a run has neither a result nor failed."""
+    return finished(run, folder) is None and read_failure(folder, run.address) is None
+
+
+def _do(planned: Plan, executor: GridExecutor, folder: Path) -> None:
+    waiting = [run for run in planned.runs if is_open(run, folder)]
     if not waiting:
-        return [finished[run.address] for run in runs]
-    failures: list[str] = []
-    total = sum(run.samples for run in waiting)
-    with _short_collections(), progress_bar(total, "benchmark", "sample") as bar:
-        for position, run in enumerate(waiting, start=1):
-            bar.set_description(f"benchmark {position}/{len(waiting)}: {run}")
-            before = bar.n
-            failure = output / "failures" / f"{run.address}.txt"
-            try:
-                finished[run.address] = _do(run, folder, bar.update)
-                failure.unlink(missing_ok=True)
-            except Exception as error:  # one model that breaks, however it does, must not cost the others' results
-                reason = error.message if isinstance(error, UniBertError) else f"{type(error).__name__}: {error}"
-                failures.append(f"{run}: {reason} (details in {failure})")
-                with atomic_file(failure) as stream:
-                    stream.write(f"{run}\n\n{traceback.format_exc()}")
-                bar.write(f"failed: {failures[-1]}", file=sys.stderr)
-                bar.total -= run.samples - (bar.n - before)
-            gc.collect()  # the Trainer sits in reference cycles, and holds weights, gradients and moments
+        return
+    for note in dict.fromkeys(planned.notes):
+        print(f"note: {note}", file=sys.stderr)
+    with progress_bar(sum(run.samples for run in waiting), "benchmark", "sample") as bar:
+        progress = Progress(bar, folder, waiting)
+        for wave in planned.waves:
+            taught = {run.address for run in planned.runs if run.keep and finished(run, folder)}
+            left = [run for run in wave if is_open(run, folder) and (run.teacher is None or run.teacher in taught)]
+            while left:
+                run_all(left, executor, folder, progress)
+                left = _awaited([run for run in left if not progress.end(run)], folder, progress)
+
+
+def _awaited(runs: list[Run], folder: Path, progress: Progress) -> list[Run]:
+    """Wait for runs that other processes have claimed; returns those that were given up there."""
+    while runs := [run for run in runs if not progress.end(run)]:
+        # Looked at again after the claim: the other process may have come to the end just then.
+        free = [run for run in runs if _is_free(run, folder) and not progress.end(run)]
+        if free:
+            return free
+        progress.tell(f"waiting for another process, which does {runs[0]}")
+        time.sleep(_POLL)
+    return []
+
+
+def _is_free(run: Run, folder: Path) -> bool:
+    with claim(claim_file(folder, run.address)) as mine:
+        return mine
+
+
+def _outcome(runs: Sequence[Run], folder: Path) -> list[dict[str, Any]]:
+    """The results of all runs.
+
+    Raises:
+        RunsFailed: names those that have failed.
+    """
+    found, failures = [], []
+    for run in runs:
+        result = finished(run, folder)
+        if result is not None:
+            found.append(_under_its_name(run, result, folder).as_json())
+            continue
+        reason = read_failure(folder, run.address)
+        if reason is None:
+            failures.append(f"{run}: not done, because its teacher's run has failed")
+        else:
+            failures.append(f"{run}: {reason} (details in {failure_file(folder, run.address)})")
     if failures:
         shown = "\n".join(f"    {failure}" for failure in failures)
-        raise UniBertError(
+        raise RunsFailed(
             f"{len(failures)} of {len(runs)} runs of the benchmark failed:\n{shown}",
-            "Mend what is named and give the same command again; finished runs are not repeated.",
+            "Mend what is named and give the same command with --retry-failed; finished runs are not repeated.",
         )
-    return [finished[run.address] for run in runs]
+    return found
 
 
-@contextlib.contextmanager
-def _short_collections() -> Iterator[None]:
-    """Keep what is loaded already (libraries, data) out of garbage collections.
-
-    Each training collects garbage twice; walking through the libraries' million objects costs a small run more time
-    than its training.
-    """
-    import transformers
-
-    _ = transformers.Trainer  # imported only when it is first asked for
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _finished(run: Run, folder: Path) -> dict[str, Any] | None:
-    """The run's result if it is there and whole; under this recipe's name of the model, whatever it was called then."""
-    path = folder / f"{run.address}.json"
-    result = load_result(path)
-    if not isinstance(result, Result) or result.address != run.address:
-        return None
-    if result.model != run.encoder.name:
-        result = result.model_copy(update={"model": run.encoder.name})
-        write_json(path, result.as_json())
-    return result.as_json()
-
-
-def _do(run: Run, folder: Path, advance: Any) -> dict[str, Any]:
-    """Fine-tune, test, and write the result."""
-    outcome = fine_tune_ner(run.encoder, run.data, run.settings, run.seed, advance)
-    described = outcome.described()
-    kept = ("parameters", "scores", "dev_scores", "best_epoch", "seconds")
-    result = Result.model_validate(
-        {
-            "schema": SCHEMA,
-            "address": run.address,
-            "task": run.task,
-            "benchmark": run.benchmark,
-            "model": run.encoder.name,
-            "model_fingerprint": run.encoder.fingerprint,
-            "setting": run.setting,
-            "languages": list(run.languages),
-            "seed": run.seed,
-            "settings": run.settings.model_dump(mode="json"),
-            "data": {language: splits.described() for language, splits in run.data.items()},
-            "provenance": {**provenance(), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
-            **{key: described[key] for key in kept},
-        }
-    )
-    write_json(folder / f"{run.address}.json", result.as_json())
-    return result.as_json()
+def _under_its_name(run: Run, result: Result, folder: Path) -> Result:
+    """The result under this recipe's name of the model and its data, whatever they were called when it was made."""
+    names = {"model": run.encoder.name, "title": run.title}
+    if all(getattr(result, key) == name for key, name in names.items()):
+        return result
+    result = result.model_copy(update=names)
+    write_json(result_file(folder, run.address), result.as_json())
+    return result

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unibert.benchmark.schema import SCHEMA, Result, load_result
 from unibert.benchmark.scores import Board, Mean, boards, gains
-from unibert.errors import DataError
+from unibert.errors import DataError, UniBertError
 from unibert.files import read_json, write_json
 
 PLAN_FILE = "plan.json"
 
 
-def write_plan(folder: Path, addresses: Iterable[str]) -> None:
-    """Say which runs the benchmark in `folder` consists of now: results of other addresses are not shown any more."""
-    write_json(folder / PLAN_FILE, {"schema": SCHEMA, "addresses": list(addresses)})
+class RunsFailed(UniBertError):
+    """Some of a benchmark's runs failed; the others have results."""
 
 
-def load_plan(folder: Path) -> frozenset[str] | None:
-    """The addresses of the benchmark in `folder`; None where it has no plan, as those of earlier versions.
+def write_plan(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say which runs the benchmark in `folder` consists of now: results of other addresses are not shown any more.
+
+    Args:
+        folder: of the benchmark.
+        runs: by address; benchmark, model, setting, languages and seed of each.
+    """
+    write_json(folder / PLAN_FILE, {"schema": SCHEMA, "runs": runs})
+
+
+def add_to_plan(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put runs into the plan in place of those of the same models on the same benchmarks; the others stay."""
+    try:
+        there = load_planned(folder) or {}
+    except DataError:  # it is replaced
+        there = {}
+    anew = {(run["model"], run["benchmark"]) for run in runs.values()}
+    kept = {address: run for address, run in there.items() if (run.get("model"), run.get("benchmark")) not in anew}
+    write_plan(folder, {**kept, **runs})
+
+
+def load_planned(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """The runs of the benchmark in `folder` by address; None where it has no plan, as those of earlier versions.
 
     Raises:
         DataError: the plan is damaged or of another version.
@@ -29,12 +49,16 @@ def load_plan(folder: Path) -> frozenset[str] | None:
     if not path.exists():
         return None
     tree = read_json(path)
-    addresses = tree.get("addresses") if isinstance(tree, dict) and tree.get("schema") == SCHEMA else None
-    if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
-        raise DataError(
-            f"{path}: not a plan of schema {SCHEMA} with a list of addresses", "Run `unibert benchmark` again."
-        )
-    return frozenset(addresses)
+    runs = tree.get("runs") if isinstance(tree, dict) and tree.get("schema") == SCHEMA else None
+    if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
+        raise DataError(f"{path}: not a plan of schema {SCHEMA} with its runs", "Run `unibert benchmark` again.")
+    return runs
+
+
+def load_plan(folder: Path) -> frozenset[str] | None:
+    """The addresses of the benchmark in `folder`; see `load_planned`."""
+    runs = load_planned(folder)
+    return None if runs is None else frozenset(runs)
 
 
 def load_results(folder: Path) -> tuple[list[Result], list[str]]:
@@ -91,7 +115,7 @@ def _latest(found: list[tuple[Path, Result]], problems: list[str]) -> list[Resul
 
 
 def format_table(results: Iterable[Result]) -> str:
-    """A table for the terminal: F1 per language with its 95 % interval over seeds, average, gain each -> all."""
+    """A table for the terminal per benchmark: scores with 95 % intervals over seeds, average, gain each -> all."""
     return "\n\n".join(_table(board) for board in boards(results)) or "no results"
 
 
@@ -102,26 +126,34 @@ def _table(board: Board) -> str:
         for gain in gains(board)
         if gain.languages == board.languages
     }
+    form, margin = (".2f", ".1f") if board.per_cent else (".3f", ".3f")
     table = [["model", "setting", *board.languages, "average", "gain"]]
     for row in board.rows:
-        cells = [_shown(row.cell(language)) for language in board.languages]
+        cells = [_shown(row.cell(language), form, margin) for language in board.languages]
         gain = whole.get(row.name) if row.setting == "all" else None
-        table.append([row.model, row.label, *cells, _shown(row.average(board.languages)), _shown(gain, "+.1f", " %")])
+        average = _shown(row.average(board.languages), form, margin)
+        table.append([row.model, row.label, *cells, average, _shown(gain, "+.1f", ".1f", " %")])
+    lines = aligned(table, left=2)
+    counts = sorted({len(seeds) for row in board.rows for seeds in row.scores.values()})
+    shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    unit = " in per cent" if board.per_cent else ""
+    heading = f"{board.benchmark}: {board.metric_name}{unit}, mean over {shown} seed{'' if counts == [1] else 's'}"
+    return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
+
+
+def aligned(table: list[list[str]], left: int) -> list[str]:
+    """The lines of a table for the terminal; the first `left` columns are set to the left."""
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    lines = [
+    return [
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in table
     ]
-    counts = sorted({len(seeds) for row in board.rows for seeds in row.scores.values()})
-    shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    heading = f"{board.benchmark}: F1 in per cent, mean over {shown} seed{'' if counts == [1] else 's'}"
-    return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
 
 
-def _shown(mean: Mean | None, form: str = ".2f", unit: str = "") -> str:
+def _shown(mean: Mean | None, form: str, margin: str, unit: str = "") -> str:
     if mean is None:
         return "-"
-    return f"{mean.value:{form}}" + (f" ± {mean.margin:.1f}" if mean.margin is not None else "") + unit
+    return f"{mean.value:{form}}" + (f" ± {mean.margin:{margin}}" if mean.margin is not None else "") + unit

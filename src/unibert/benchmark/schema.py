@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unibert.errors import DataError
 from unibert.files import fingerprint, read_json
+from unibert.task_settings import Setting
 
-SCHEMA = 1
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+SCHEMA = 2
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -20,38 +22,70 @@ class _Shape(BaseModel):
 
 
 class TypeScore(_Shape):
-    """Entity F1, precision and recall in per cent, and how many entities there are."""
+    """The scores of one type of what is looked for, and how many there are."""
 
-    f1: Percent
-    precision: Percent
-    recall: Percent
+    metrics: dict[str, float]
     support: Count
 
 
 class LanguageScore(TypeScore):
-    """The scores on one language's test file, also per entity type."""
+    """The scores on one language's test part."""
 
+    low: float
+    """With `high`, the 95 % interval of the first metric over samples (bootstrap)."""
+    high: float
     types: dict[str, TypeScore] = {}
+
+
+class Predictions(_Shape):
+    """Where a run's predictions are."""
+
+    file: str
+    """Below the benchmark's folder."""
+    sha256: str
+    samples: Count
+
+
+class Attempt(_Shape):
+    """A learning rate that was tried, and its best dev score."""
+
+    learning_rate: float
+    dev_score: float
 
 
 class Result(_Shape):
     """One finished run: `results/ADDRESS.json`."""
 
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[2] = Field(alias="schema")
     address: str
     task: str
     benchmark: str
+    """As the recipe calls it."""
+    title: str
+    """As tables call it."""
+    metric: str
+    """The key of the metric that chose the epoch and fills tables."""
+    per_cent: bool
+    """Whether metrics go from 0 to 100; else from -1 to 1."""
     model: str
     model_fingerprint: str
     parameters: Count
-    setting: Literal["each", "all"]
+    trained_parameters: Count
+    setting: Setting
     languages: Annotated[list[str], Field(min_length=1)]
+    """Those that were trained on."""
     seed: int
     settings: dict[str, Any]
+    teacher: str | None = None
+    """Address of the run whose model this one learned from."""
     data: dict[str, dict[str, Any]]
+    """By language: train, dev and test, as far as they were used."""
     scores: Annotated[dict[str, LanguageScore], Field(min_length=1)]
-    dev_scores: list[Percent]
+    predictions: Predictions | None = None
+    dev_scores: list[float]
     best_epoch: Count
+    learning_rate: float
+    tried: list[Attempt] = []
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     provenance: dict[str, Any]
 
@@ -60,8 +94,30 @@ class Result(_Shape):
     def _known_schema(cls, value: Any) -> Any:
         found = value.get("schema") if isinstance(value, dict) else None
         if found != SCHEMA:
-            raise ValueError(f"schema {found!r}, not {SCHEMA}: written by another version")
+            older = isinstance(found, int) and 0 < found < SCHEMA
+            raise ValueError(f"schema {found!r}, not {SCHEMA}: written by {'an older' if older else 'another'} version")
         return value
+
+    @model_validator(mode="after")
+    def _possible_scores(self) -> Self:
+        low, high = (0.0, 100.0) if self.per_cent else (-1.0, 1.0)
+        room = 1e-9  # rounding
+        for place, value in self._values():
+            if not math.isfinite(value) or not low - room <= value <= high + room:
+                raise ValueError(f"{place}: {value} is not a number from {low:g} to {high:g}")
+        for language, score in self.scores.items():
+            if self.metric not in score.metrics:
+                raise ValueError(f"scores.{language}.metrics.{self.metric}: missing")
+        return self
+
+    def _values(self) -> Iterator[tuple[str, float]]:
+        for language, score in self.scores.items():
+            place = f"scores.{language}"
+            yield from ((f"{place}.metrics.{key}", value) for key, value in score.metrics.items())
+            yield from ((f"{place}.{key}", getattr(score, key)) for key in ("low", "high"))
+            for kind, found in score.types.items():
+                yield from ((f"{place}.types.{kind}.{key}", value) for key, value in found.metrics.items())
+        yield from ((f"dev_scores.{number}", value) for number, value in enumerate(self.dev_scores))
 
     def as_json(self) -> dict[str, Any]:
         """The result as its file holds it."""
@@ -69,8 +125,8 @@ class Result(_Shape):
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """What this result is one seed of: a model in a setting; in `each`, on a language."""
-        languages = tuple(self.languages) if self.setting == "each" else ()
+        """What this result is one seed of: a model in a setting; in `each` and `zero-shot`, trained on a language."""
+        languages = tuple(self.languages) if self.setting in ("each", "zero-shot") else ()
         return (self.task, self.benchmark, self.model, self.setting, languages)
 
     @property
@@ -81,6 +137,13 @@ class Result(_Shape):
             for language, files in self.data.items()
         }
         return fingerprint({"model": self.model_fingerprint, "settings": self.settings, "data": sums})
+
+    @property
+    def samples(self) -> int:
+        """How many samples training went through, at most."""
+        trained = sum((files.get("train") or {}).get("samples") or 0 for files in self.data.values())
+        rates = len(self.settings.get("learning_rates") or ())
+        return int(trained * self.settings.get("epochs", 1) * max(1, rates))
 
 
 def load_result(path: Path) -> Result | str | None:

@@ -12,8 +12,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from unibert.benchmark.schema import LanguageScore, Result
+from unibert.errors import DataError
+from unibert.tasks.task import Task, find_task
 
-TITLES = {"ner": "Named entity recognition"}
+_ORDER = {"each": 0, "all": 1, "mono": 2, "zero-shot": 3}
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
 
 @dataclass
 class Row:
-    """One model in one setting: `scores[language][seed]`, F1 from 0 to 100."""
+    """One model in one setting: `scores[language][seed]`, the first metric."""
 
     model: str
     setting: str
+    """As tables show it, such as `zero-shot from en`."""
     variant: str
     """What sets this row apart from others of the same model and setting; empty for most."""
     scores: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
@@ -102,7 +105,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Board:
-    """The results of one task on one benchmark; rows by size of the model, model, `each` before `all`."""
+    """The results of one task on one benchmark; rows by size of the model, model, `each` before `all` and the rest."""
 
     task: str
     benchmark: str
@@ -115,14 +118,37 @@ class Board:
     @property
     def title(self) -> str:
         """The task in words, and the benchmark where it has a name of its own."""
-        title = TITLES.get(self.task, self.task.upper())
-        return title if self.benchmark == self.task else f"{title}: {self.benchmark}"
+        task = _task(self.task)
+        title = task.TITLE if task else self.task.upper()
+        own = self.results[0].title
+        return title if own == self.task else f"{title}: {own}"
 
     @property
     def name(self) -> str:
         """The task and benchmark as a file name."""
         words = [self.task] if self.benchmark == self.task else [self.task, self.benchmark]
         return "-".join("".join(sign if sign.isalnum() else "-" for sign in word) for word in words).lower()
+
+    @property
+    def metric(self) -> str:
+        """The key of the metric that is shown."""
+        return self.results[0].metric
+
+    @property
+    def metric_names(self) -> dict[str, str]:
+        """Every metric of the task by key, the one that is shown first."""
+        task = _task(self.task)
+        return dict(task.METRICS) if task else {key: key for key in next(iter(self.results[0].scores.values())).metrics}
+
+    @property
+    def metric_name(self) -> str:
+        """The metric that is shown, in words: `entity F1`."""
+        return self.metric_names.get(self.metric, self.metric)
+
+    @property
+    def per_cent(self) -> bool:
+        """Whether metrics go from 0 to 100; else they are correlations."""
+        return self.results[0].per_cent
 
     @property
     def seeds(self) -> list[int]:
@@ -134,6 +160,13 @@ class Board:
         """The smallest number of seeds behind any score or average."""
         averages = [average.seeds for row in self.rows if (average := row.average(self.languages))]
         return min([*averages, *(len(seeds) for row in self.rows for seeds in row.scores.values())], default=0)
+
+
+def _task(name: str) -> Task | None:
+    try:
+        return find_task(name)
+    except DataError:  # of another version
+        return None
 
 
 def boards(results: Iterable[Result]) -> list[Board]:
@@ -148,8 +181,11 @@ def _board(task: str, benchmark: str, results: list[Result]) -> Board:
     variants = _variants(results)
     rows: dict[tuple[str, str, str], Row] = {}
     repeated: list[tuple[Result, str]] = []
+    order: dict[str, int] = {}
     for result in results:
-        key = (result.model, result.setting, variants[result.address])
+        setting = setting_label(result.setting, result.languages)
+        order[setting] = _ORDER[result.setting]
+        key = (result.model, setting, variants[result.address])
         row = rows.setdefault(key, Row(*key))
         for language, score in result.scores.items():
             # In "each" a model is tested on the language it was trained on; other entries would be zero-shot.
@@ -158,14 +194,19 @@ def _board(task: str, benchmark: str, results: list[Result]) -> Board:
             if result.seed in row.scores[language]:
                 repeated.append((result, f"{row.model}, {row.label}, {language}, seed {result.seed}"))
                 continue
-            row.scores[language][result.seed] = score.f1
+            row.scores[language][result.seed] = score.metrics[result.metric]
             row.details[language].append(score)
     languages = sorted({language for row in rows.values() for language in row.scores})
-    order = {"each": 0, "all": 1}
     ordered = sorted(
-        rows.values(), key=lambda row: (_size(row.model, results), row.model, row.variant, order[row.setting])
+        rows.values(),
+        key=lambda row: (_size(row.model, results), row.model, row.variant, order[row.setting], row.setting),
     )
     return Board(task, benchmark, languages, ordered, results, repeated)
+
+
+def setting_label(setting: str, languages: Sequence[str]) -> str:
+    """A setting as tables show it: `zero-shot` with the language that was trained on."""
+    return f"zero-shot from {languages[0]}" if setting == "zero-shot" else setting
 
 
 def _size(model: str, results: list[Result]) -> int:
@@ -175,18 +216,22 @@ def _size(model: str, results: list[Result]) -> int:
 def _variants(results: list[Result]) -> dict[str, str]:
     """For every address, what tells its weights and settings from others under the same name; empty if nothing does."""
     fingerprints: dict[str, set[str]] = defaultdict(set)
-    trained_on = {tuple(sorted(result.languages)) for result in results if result.setting == "all"}
+    trained_on: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for result in results:
         fingerprints[result.model].add(result.model_fingerprint)
-    keys = sorted({key for result in results for key in result.settings})
+        trained_on[result.setting].add(tuple(sorted(result.languages)))
+    keys = sorted({key for result in results for key in result.settings if key != "distillation"})
     differing = [key for key in keys if len({repr(result.settings.get(key)) for result in results}) > 1]
     described = {}
     for result in results:
         parts = []
         if len(fingerprints[result.model]) > 1:
             parts.append(f"weights {result.model_fingerprint[:8]}")
-        if result.setting == "all" and len(trained_on) > 1:
+        if result.setting in ("all", "mono") and len(trained_on[result.setting]) > 1:
             parts.append("trained on " + ", ".join(sorted(result.languages)))
+        lesson = result.settings.get("distillation")
+        if isinstance(lesson, dict):
+            parts.append(f"taught by {lesson.get('teacher')}")
         parts += [f"{key.replace('_', ' ')} {_shown(result.settings.get(key))}" for key in differing]
         described[result.address] = "; ".join(parts)
     return described
@@ -203,14 +248,15 @@ def gains(board: Board) -> list[Gain]:
     """
     pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
     for row in board.rows:
-        pairs[row.model, row.variant][row.setting] = row
+        if row.setting in ("each", "all"):
+            pairs[row.model, row.variant][row.setting] = row
     found = []
     for pair in pairs.values():
         if len(pair) < 2:
             continue
         languages = [code for code in board.languages if all(row.scores.get(code) for row in pair.values())]
         each, joint = pair["each"].per_seed(languages), pair["all"].per_seed(languages)
-        common = [seed for seed in each if each[seed] and seed in joint]
+        common = [seed for seed in each if each[seed] > 0 and seed in joint]  # a share of nothing says nothing
         if not common:
             continue
         gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])

@@ -40,29 +40,39 @@ def run_on_ray(step: RunTask, settings: Executor, workers: int | None, folder: P
         import ray
     except ImportError:
         raise DataError("corpus.executor.kind 'ray' needs the package ray", "pip install 'unibert[ray]'") from None
-    with _cluster(ray, settings, workers):
-        _see_that_a_task_fits(ray, settings)
+    with connected(ray, settings.address, workers, "corpus.executor"):
+        see_that_a_task_fits(ray, settings.memory_gb, settings.address, "corpus.executor")
         return RayExecutor(step, settings, workers, folder).run_all(progress)
 
 
 @contextlib.contextmanager
-def _cluster(ray: Any, settings: Executor, workers: int | None) -> Iterator[None]:
-    """Be connected to the cluster of the settings; what was started for it is stopped again."""
+def connected(ray: Any, address: str | None, workers: int | None, table: str) -> Iterator[None]:
+    """Be connected to a Ray cluster; what was started for it is stopped again.
+
+    Args:
+        ray: the package.
+        address: of the cluster; one on this machine is started for None.
+        workers: cores of a cluster that is started; all that are usable when None.
+        table: of the recipe where the settings are, for messages.
+
+    Raises:
+        DataError: there is no cluster.
+    """
     if ray.is_initialized():  # by the program that calls us, and its to stop
         yield
         return
-    _see_that_it_answers(settings.address)
+    _see_that_it_answers(address, table)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handler = signal.getsignal(signal.SIGTERM)
-    options: dict[str, Any] = {"address": settings.address or "local", "log_to_driver": False, "logging_level": "error"}
-    if settings.address is None:
+    options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": "error"}
+    if address is None:
         options |= {"num_cpus": workers or usable_cores(), "include_dashboard": False}
     try:
         ray.init(**options)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise DataError(
-            f"no Ray cluster at {settings.address or 'this machine'} ({str(error).splitlines()[0]})",
-            "Start one with `ray start`, or leave corpus.executor.address unset.",
+            f"no Ray cluster at {address or 'this machine'} ({str(error).splitlines()[0]})",
+            f"Start one with `ray start`, or leave {table}.address unset.",
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
@@ -72,7 +82,7 @@ def _cluster(ray: Any, settings: Executor, workers: int | None) -> Iterator[None
         ray.shutdown()
 
 
-def _see_that_it_answers(address: str | None) -> None:
+def _see_that_it_answers(address: str | None, table: str) -> None:
     """Ray itself tries for five minutes."""
     place = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
     if place is None:
@@ -82,19 +92,23 @@ def _see_that_it_answers(address: str | None) -> None:
     except (OSError, OverflowError) as error:
         raise DataError(
             f"no Ray cluster at {address} ({error})",
-            "Start one with `ray start --head`, or leave corpus.executor.address unset.",
+            f"Start one with `ray start --head`, or leave {table}.address unset.",
         ) from None
 
 
-def _see_that_a_task_fits(ray: Any, settings: Executor) -> None:
-    """Ray waits without a word, for ever, for a machine that is large enough."""
+def see_that_a_task_fits(ray: Any, memory_gb: float, address: str | None, table: str) -> None:
+    """Refuse, or tell, that no node is large enough: Ray waits for one without a word, for ever.
+
+    Raises:
+        DataError: the cluster is one of this machine, which will not grow.
+    """
     largest = max((n["Resources"].get("memory", 0.0) for n in ray.nodes() if n["Alive"]), default=0.0)
-    if largest >= settings.memory_gb * 1e9:
+    if largest >= memory_gb * 1e9:
         return
-    told = f"a task needs {settings.memory_gb:g} GB, and the largest node of the Ray cluster offers {largest / 1e9:.1f}"
-    if settings.address is None:
-        raise DataError(told, "Set corpus.executor.memory_gb lower.")
-    print(f"warning: {told}: waiting until there is a larger one (corpus.executor.memory_gb)", file=sys.stderr)
+    told = f"a task needs {memory_gb:g} GB, and the largest node of the Ray cluster offers {largest / 1e9:.1f}"
+    if address is None:
+        raise DataError(told, f"Set {table}.memory_gb lower.")
+    print(f"warning: {told}: waiting until there is a larger one ({table}.memory_gb)", file=sys.stderr)
 
 
 class RayExecutor(WatchedTasks, RayPipelineExecutor):
@@ -218,7 +232,7 @@ class SlurmExecutor(QuietTasks, SlurmPipelineExecutor):
             env_command=f"{settings.setup}\n{programs}" if settings.setup else programs,
             # In MB, because Slurm takes whole numbers only.
             sbatch_args={"mem-per-cpu": f"{round(settings.memory_gb * 1000)}M", **settings.sbatch},
-            job_id_retriever=_job_id,
+            job_id_retriever=job_id,
             logging_dir=str(folder.absolute()),
             skip_completed=False,
             with_srun=False,
@@ -228,7 +242,7 @@ class SlurmExecutor(QuietTasks, SlurmPipelineExecutor):
         """No job for datatrove's statistics: ours come with the results."""
 
 
-def _job_id(answer: str) -> str:
+def job_id(answer: str) -> str:
     """`Submitted batch job 17` or, where there are several clusters, `Submitted batch job 17 on cluster x`."""
     number = re.search(r"\d+", answer)
     if number is None:
@@ -243,7 +257,7 @@ def _job_of_earlier_command(step: RunTask, folder: Path) -> str | None:
         job, names = str(found["id"]), set(found["tasks"])
     except (DataError, TypeError, KeyError):
         return None
-    if _states(job) is None:
+    if job_states(job) is None:
         return None
     if names.issuperset(task.name for task in step.tasks):
         return job
@@ -256,7 +270,7 @@ def _job_of_earlier_command(step: RunTask, folder: Path) -> str | None:
 def _wait_for_job(job: str, step: RunTask, folder: Path, progress: Progress) -> None:
     gone_since: float | None = None
     while True:
-        states = _states(job)
+        states = job_states(job)
         for rank, task in enumerate(step.tasks):
             if rank not in progress.finished and task.finished():
                 progress.done(rank)
@@ -279,7 +293,7 @@ def _wait_for_job(job: str, step: RunTask, folder: Path, progress: Progress) -> 
         time.sleep(_POLL)
 
 
-def _states(job: str) -> Counter[str] | None:
+def job_states(job: str) -> Counter[str] | None:
     """How many tasks of a job are in each state of the queue; None when Slurm does not know the job any more."""
     asked = subprocess.run(["squeue", "-h", "-r", "-j", job, "-o", "%T"], capture_output=True, text=True)
     if asked.returncode != 0:

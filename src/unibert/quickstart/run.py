@@ -45,7 +45,7 @@ def quickstart_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     overrides = list(overrides)
     for override in overrides:
-        if override.startswith(("folder=", "corpus.dumps=", "benchmark.ner")):
+        if override.startswith(("folder=", "corpus.dumps=", "benchmark.data")):
             raise RecipeError(
                 f"--set {override}: the demo fills this in itself", "Use --folder, or a recipe of your own."
             )
@@ -57,9 +57,11 @@ def quickstart_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
     wanted = tree["corpus"]["languages"] or list(ner)
     tree["folder"] = str(folder)
     tree["corpus"]["dumps"] = [str(folder / "world" / "dumps")]
-    tree["benchmark"]["ner"] = {
+    files_by_language = {
         language: {split: str(path) for split, path in parts.items()}
         for language, parts in ner.items()
         if language in wanted
     }
+    finetune = tree["benchmark"]["finetune"]
+    tree["benchmark"]["data"] = {"ner": {"task": "ner", "files": files_by_language, "finetune": finetune}}
     return Recipe.model_validate(tree)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unibert.benchmark.results import load_plan, load_results
+from unibert.benchmark.results import load_planned, load_results
 from unibert.benchmark.schema import Result
 from unibert.errors import DataError, RecipeError
 from unibert.files import read_json
@@ -33,6 +33,8 @@ class Run:
     gaps: list[Gap]
     awaited: list[str] = field(default_factory=list)
     """The folders of models that are being trained or still to be trained."""
+    planned: dict[str, dict[str, Any]] | None = None
+    """The benchmark's runs by address; None where there is no plan."""
 
     @property
     def name(self) -> str:
@@ -82,7 +84,8 @@ def collect(folder: Path) -> Run:
                 gaps.append(
                     Gap(f"corpus input {source.file}", "damaged", f"{source.damage}; what could be read is included")
                 )
-    return Run(folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited)
+    planned = _planned(folder / "benchmark")
+    return Run(folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited, planned)
 
 
 def _recipe(folder: Path, gaps: list[Gap]) -> tuple[Recipe | None, str]:
@@ -102,7 +105,7 @@ def _results(folder: Path, recipe: Recipe | None, gaps: list[Gap], expected: boo
     """`expected`: the models are there, so their results should be."""
     name = "benchmark/results"
     if not (folder / name).is_dir():
-        if expected and (recipe is None or recipe.benchmark.ner):
+        if expected and (recipe is None or recipe.benchmark.data):
             gaps.append(Gap(f"{name}/", "missing", "no such folder: no model was benchmarked here"))
         return []
     found, problems = load_results(folder / name)
@@ -120,12 +123,16 @@ def _results(folder: Path, recipe: Recipe | None, gaps: list[Gap], expected: boo
 
 def _failures(folder: Path) -> list[Path]:
     """What was written about runs that failed, without those that are not planned any more."""
-    try:
-        planned = load_plan(folder)
-    except DataError:  # told with the results
-        planned = None
+    planned = _planned(folder)
     found = sorted((folder / "failures").glob("*.txt"))
     return [path for path in found if planned is None or path.stem in planned]
+
+
+def _planned(folder: Path) -> dict[str, dict[str, Any]] | None:
+    try:
+        return load_planned(folder)
+    except DataError:  # told with the results
+        return None
 
 
 def _stages(folder: Path, gaps: list[Gap]) -> dict[str, dict[str, Any]]:

@@ -103,7 +103,7 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None)
     found = boards(run.results, run.gaps)
     found_gains = [gains(board) for board in found]
     for board in found:
-        run.gaps.extend(planned_gaps(board, run.recipe))
+        run.gaps.extend(planned_gaps(board, run))
     going = standings(run)
     run.gaps.extend(silences(going))
     # While something is trained, how it goes comes first.
@@ -302,7 +302,7 @@ def _benchmark(run: Run, board: Board, found: list[Gain]) -> Section:
         section.blocks.append(score_tables.gain_table(board, found))
     section.blocks.append(score_tables.data_table(board))
     types = score_tables.types_table(board)
-    folded = [Details("Scores by entity type", [types])] if types.rows else []
+    folded = [Details("Scores by type", [types])] if types.rows else []
     section.blocks += [*folded, Details("Every run", [score_tables.seeds_table(board)])]
     return section
 

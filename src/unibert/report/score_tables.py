@@ -13,24 +13,45 @@ from unibert.report.contents import number
 from unibert.report.tables import Cell, Column, Table, words
 from unibert.report.wording import NOTHING, decimal, listing, plural, signed
 
+SCORED = {"ner": "entities", "nli": "pairs", "qa": "questions", "sts": "pairs"}
+"""What the support of a task's scores counts."""
 
-def _score_cell(score: Mean | None, best: float | None, missing: str, fewer: bool = False) -> Cell:
+
+def digits(board: Board) -> int:
+    """Decimals of a score: two in per cent, three of a correlation."""
+    return 2 if board.per_cent else 3
+
+
+def _score_cell(score: Mean | None, best: float | None, missing: str, places: int, fewer: bool = False) -> Cell:
     """`fewer`: say how many seeds there are, since they are not those of the row."""
     if score is None:
         return Cell(NOTHING, note=missing)
-    small = f"± {decimal(score.margin)}" if score.margin is not None else ""
+    small = f"± {decimal(score.margin, places)}" if score.margin is not None else ""
     if fewer:
         small = f"{small} ({plural(score.seeds, 'seed')})".strip()
-    strong = best is not None and round(score.value, 2) == best
-    return Cell(decimal(score.value), score.value, small=small, strong=strong)
+    strong = best is not None and round(score.value, places) == best
+    return Cell(decimal(score.value, places), score.value, small=small, strong=strong)
+
+
+_SETTINGS = {
+    "each": "each: fine-tuned and tested on one language",
+    "all": "all: fine-tuned once on every language together, tested on each",
+    "mono": "mono: the same without samples in two languages at once",
+    "zero-shot": "zero-shot: fine-tuned on one language, tested on all",
+}
+
+
+def _sentence_start(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def score_table(board: Board) -> Table:
     """Models x settings against languages (the paper's Table 2), the best of every column in bold."""
     averages = [row.average(board.languages) for row in board.rows]
+    places = digits(board)
 
     def best(scores: list[Mean | None]) -> float | None:
-        found = [round(score.value, 2) for score in scores if score]
+        found = [round(score.value, places) for score in scores if score]
         return max(found) if len(found) > 1 else None
 
     best_of = {code: best([row.cell(code) for row in board.rows]) for code in board.languages}
@@ -38,7 +59,8 @@ def score_table(board: Board) -> Table:
     rows = []
     for row, average in zip(board.rows, averages, strict=True):
         cells = [
-            _score_cell(row.cell(code), best_of[code], "no result in benchmark/results") for code in board.languages
+            _score_cell(row.cell(code), best_of[code], "no result in benchmark/results", places)
+            for code in board.languages
         ]
         lacking = [code for code in board.languages if row.cell(code) is None]
         why = "no average: no seed has every language"
@@ -51,16 +73,18 @@ def score_table(board: Board) -> Table:
                 words(row.model),
                 words(row.label),
                 *cells,
-                _score_cell(average, best_average, why, average is not None and average.seeds < _least(row)),
+                _score_cell(average, best_average, why, places, average is not None and average.seeds < _least(row)),
                 Cell(_seed_range(row), _least(row)),
             ]
         )
     columns = [Column("Model", False), Column("Setting", False)]
     columns += [Column(f"{code} {language(code).name}") for code in board.languages]
     columns += [Column("Average"), Column("Seeds")]
+    scale = "from 0 to 100" if board.per_cent else "from −1 to 1"
+    settings = {result.setting for result in board.results}
+    told = [meaning for setting, meaning in _SETTINGS.items() if setting in settings or setting in ("each", "all")]
     notes = [
-        "F1 from 0 to 100, the mean over seeds. each: fine-tuned and tested on one language; all: fine-tuned once on "
-        "every language together, tested on each.",
+        f"{_sentence_start(board.metric_name)} {scale}, the mean over seeds. {'; '.join(told)}.",
         "Bold is the highest mean of its column, which is not the same as a difference that can be trusted.",
     ]
     if any("±" in cell.small for row in rows for cell in row):
@@ -69,7 +93,7 @@ def score_table(board: Board) -> Table:
         )
     if any(cell.text == NOTHING for row in rows for cell in row):
         notes.append(f"{NOTHING}: no result; what was planned and is not there is listed under “What is missing”.")
-    return Table(board.name, f"{board.title}: F1 by language", columns, rows, notes, heading_columns=2)
+    return Table(board.name, f"{board.title}: {board.metric_name} by language", columns, rows, notes, heading_columns=2)
 
 
 def _seed_range(row: Row) -> str:
@@ -84,18 +108,30 @@ def _least(row: Row) -> int:
 def seeds_table(board: Board) -> Table:
     """Every single result, for other programs and for doubt."""
     rows = []
+    places = digits(board)
+    names = board.metric_names
     for result in sorted(
         board.results, key=lambda result: (result.model, result.setting, result.languages, result.seed)
     ):
         for code, score in sorted(result.scores.items()):
-            values = [Cell(decimal(value), value) for value in (score.f1, score.precision, score.recall)]
-            names = [words(text) for text in (result.model, result.setting, "+".join(result.languages), code)]
-            rows.append([*names, number(result.seed), *values, number(score.support), words(result.address)])
+            values = [_value(score.metrics.get(key), places) for key in names]
+            values[1:1] = [_value(end, places) for end in (score.low, score.high)]
+            labels = [words(text) for text in (result.model, result.setting, "+".join(result.languages), code)]
+            rows.append([*labels, number(result.seed), *values, number(score.support), words(result.address)])
+    headings = [_sentence_start(name) for name in names.values()]
+    headings[1:1] = ["Low", "High"]
     columns = [Column(label, False) for label in ("Model", "Setting", "Trained on", "Tested on")]
-    columns += [Column(label) for label in ("Seed", "F1", "Precision", "Recall", "Entities")] + [
-        Column("Address", False)
-    ]
-    return Table(f"{board.name}-seeds", f"{board.title}: every run", columns, rows)
+    columns += [Column(label) for label in ("Seed", *headings, _support(board))] + [Column("Address", False)]
+    note = f"Low and high: the 95 % interval of {board.metric_name} over test samples (bootstrap), of this run alone."
+    return Table(f"{board.name}-seeds", f"{board.title}: every run", columns, rows, [note])
+
+
+def _value(value: float | None, places: int) -> Cell:
+    return Cell(decimal(value, places), value) if value is not None else Cell(NOTHING, note="not in the result")
+
+
+def _support(board: Board) -> str:
+    return _sentence_start(SCORED.get(board.task, "samples"))
 
 
 def gain_table(board: Board, found: list[Gain]) -> Table:
@@ -109,8 +145,8 @@ def gain_table(board: Board, found: list[Gain]) -> Table:
         rows.append(
             [
                 words(gain.model),
-                Cell(decimal(gain.each), gain.each),
-                Cell(decimal(gain.all), gain.all),
+                _value(gain.each, digits(board)),
+                _value(gain.all, digits(board)),
                 Cell(
                     f"{signed(gain.percent)} %",
                     gain.percent,
@@ -132,23 +168,27 @@ def gain_table(board: Board, found: list[Gain]) -> Table:
 
 
 def types_table(board: Board) -> Table:
-    """The scores of every entity type, the mean over seeds."""
+    """The scores of every type of entity or label, the mean over seeds."""
     rows = []
+    everything = [score for row in board.rows for found in row.details.values() for score in found]
+    keys = list(dict.fromkeys(key for score in everything for kind in score.types.values() for key in kind.metrics))
     for row in board.rows:
         for code in board.languages:
             scores: list[LanguageScore] = row.details.get(code, [])
             for kind in sorted({kind for score in scores for kind in score.types}):
                 of_kind = [score.types[kind] for score in scores if kind in score.types]
-                means = [
-                    fmean(getattr(score, measure) for score in of_kind) for measure in ("f1", "precision", "recall")
-                ]
+                measured = [[score.metrics[key] for score in of_kind if key in score.metrics] for key in keys]
+                means = [fmean(values) if values else None for values in measured]
                 names = [words(text) for text in (row.model, row.label, code, kind)]
-                rows.append([*names, *(Cell(decimal(mean), mean) for mean in means), number(of_kind[0].support)])
+                cells = [_value(mean, digits(board)) for mean in means]
+                rows.append([*names, *cells, number(of_kind[0].support)])
     columns = [Column(label, False) for label in ("Model", "Setting", "Language", "Type")]
-    columns += [Column(label) for label in ("F1", "Precision", "Recall", "Entities")]
+    headings = [key.upper() if key == "f1" else _sentence_start(key.replace("_", " ")) for key in keys]
+    columns += [Column(label) for label in (*headings, _support(board))]
+    what = "entity type" if board.task == "ner" else "label"
     return Table(
         f"{board.name}-types",
-        f"{board.title}: scores by entity type, mean over seeds",
+        f"{board.title}: scores by {what}, mean over seeds",
         columns,
         rows,
         heading_columns=4,
@@ -158,25 +198,18 @@ def types_table(board: Board) -> Table:
 def data_table(board: Board) -> Table:
     """How much each language had to learn from, and how much it was tested on."""
     files: dict[str, dict[str, dict[str, Any] | None]] = defaultdict(dict)
-    entities: dict[str, int] = {}
+    support: dict[str, int] = {}
     for result in board.results:
         for code, found in result.data.items():
-            files[code].update(found)
-        entities |= {code: score.support for code, score in result.scores.items()}
+            # Where a language was only tested on, its other parts were not used; they may have been elsewhere.
+            files[code].update({part: entry for part, entry in found.items() if entry or part not in files[code]})
+        support |= {code: score.support for code, score in result.scores.items()}
     rows = []
     for code in board.languages:
         parts = [files[code].get(part) for part in ("train", "dev", "test")]
-        sentences = [_counted(part, "sentences", "no such file was given") for part in parts]
-        rows.append(
-            [
-                words(code),
-                words(language(code).name),
-                *sentences,
-                _counted(parts[2], "tokens", "not in the files"),
-                number(entities.get(code)),
-            ]
-        )
-    headings = ("Train sentences", "Dev sentences", "Test sentences", "Test tokens", "Test entities")
+        samples = [_counted(part, "samples", "no such part was used") for part in parts]
+        rows.append([words(code), words(language(code).name), *samples, number(support.get(code))])
+    headings = ("Train samples", "Dev samples", "Test samples", f"Test {SCORED.get(board.task, 'scores')}")
     columns = [Column("Code", False), Column("Language", False), *(Column(heading) for heading in headings)]
     return Table(f"{board.name}-data", f"{board.title}: data sets", columns, rows)
 
@@ -186,12 +219,25 @@ def _counted(part: dict[str, Any] | None, key: str, missing: str) -> Cell:
     return number(value if isinstance(value, int) else None, missing)
 
 
+_ONLY_FOR = {"stride": "qa", "max_answer_tokens": "qa", "sts": "sts"}
+
+
 def fine_tuning(results: list[Result]) -> str:
     """The settings that all results share, as one sentence; differing ones stand in the table's rows."""
     keys = dict.fromkeys(key for result in results for key in result.settings)
-    same = [
-        f"{key.replace('_', ' ')} {results[0].settings.get(key)}"
-        for key in keys
-        if len({repr(result.settings.get(key)) for result in results}) == 1
-    ]
+    same = []
+    for key in keys:
+        value = results[0].settings.get(key)
+        shared = len({repr(result.settings.get(key)) for result in results}) == 1
+        # What is not in use says nothing: an option that is unset, the shape of updates that nobody learns.
+        unused = value is None or value == [] or (key == "lora" and results[0].settings.get("method") != "lora")
+        unused |= _ONLY_FOR.get(key, results[0].task) != results[0].task
+        if shared and not unused:
+            same.append(f"{key.replace('_', ' ')} {_setting(value)}")
     return f"Fine-tuning: {', '.join(same)}." if same else ""
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 from unibert.benchmark import scores
 from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import Board
 from unibert.recipe import Recipe
+from unibert.report.collect import Run
 from unibert.report.reading import Gap
 from unibert.report.wording import listing, plural
 
@@ -34,31 +36,54 @@ def _changed_tests(results: list[Result]) -> list[Gap]:
                 found[language].add(checksum)
     reason = "results come from test files of different content: their scores cannot be compared"
     return [
-        Gap(f"{results[0].task}, {language}", "damaged", reason)
+        Gap(f"{results[0].benchmark}, {language}", "damaged", reason)
         for language in sorted(found)
         if len(found[language]) > 1
     ]
 
 
-def planned_gaps(board: Board, recipe: Recipe | None) -> list[Gap]:
-    """What the recipe planned and the results lack, one gap per model and setting."""
-    if recipe is None or board.task != "ner":
+def planned_gaps(board: Board, run: Run) -> list[Gap]:
+    """What was planned on a board's benchmark and is not there, one gap per model and setting."""
+    there = {(result.model, *_place(result.setting, result.languages), result.seed) for result in board.results}
+    lacking: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for planned in run.planned.values() if run.planned is not None else _by_recipe(board, run.recipe):
+        if planned.get("benchmark") != board.benchmark:
+            continue
+        setting, trained = _place(planned["setting"], planned["languages"])
+        if (planned["model"], setting, trained, planned["seed"]) not in there:
+            for language in planned["languages"] if setting == "each" else planned["tested"]:
+                lacking[planned["model"], setting][language].add(planned["seed"])
+    found = []
+    for (model, setting), languages in lacking.items():
+        told = [
+            f"{language} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))})"
+            for language, seeds in sorted(languages.items())
+        ]
+        shown = told[:6] + ([plural(len(told) - 6, "other language")] if len(told) > 6 else [])
+        reason = f"the recipe plans it, but there is no result for {listing(shown)}"
+        found.append(Gap(f"{board.title}: {model}, {setting}", "incomplete", reason))
+    return found
+
+
+def _place(setting: str, languages: Iterable[str]) -> tuple[str, str]:
+    """The setting as tables show it; in `each` with the language, which is a run of its own."""
+    trained = list(languages)
+    return scores.setting_label(setting, trained), trained[0] if setting == "each" else ""
+
+
+def _by_recipe(board: Board, recipe: Recipe | None) -> list[dict[str, Any]]:
+    """The runs of a folder without a plan, as far as the recipe alone tells them: *each* and *all* on own files."""
+    data = recipe.benchmark.data.get(board.benchmark) if recipe else None
+    if recipe is None or data is None:
         return []
+    trained = sorted(code for code, files in data.files.items() if files.train and files.test)
+    tested = sorted(code for code, files in data.files.items() if files.test)
     found = []
     for model in recipe.benchmark.models:
-        for setting in recipe.benchmark.settings:
-            there: Mapping[str, set[int]] = defaultdict(set)
-            for row in board.rows:
-                if (row.model, row.setting) == (model, setting):
-                    for language, seeds in row.scores.items():
-                        there[language].update(seeds)
-            lacking = []
-            for language in sorted(recipe.benchmark.ner):
-                absent = [str(seed) for seed in recipe.benchmark.seeds if seed not in there[language]]
-                if absent:
-                    lacking.append(f"{language} (seed{'s' if len(absent) > 1 else ''} {', '.join(absent)})")
-            if lacking:
-                shown = lacking[:6] + ([plural(len(lacking) - 6, "other language")] if len(lacking) > 6 else [])
-                reason = f"the recipe plans it, but there is no result for {listing(shown)}"
-                found.append(Gap(f"{board.title}: {model}, {setting}", "incomplete", reason))
+        for seed in recipe.benchmark.seeds:
+            run = {"benchmark": board.benchmark, "model": model, "seed": seed, "tested": tested}
+            if "each" in recipe.benchmark.settings:
+                found += [{**run, "setting": "each", "languages": [code]} for code in trained]
+            if "all" in recipe.benchmark.settings and trained:
+                found.append({**run, "setting": "all", "languages": trained})
     return found

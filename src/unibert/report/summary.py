@@ -11,6 +11,7 @@ from unibert.corpus.statistics import length_summary
 from unibert.languages import language
 from unibert.report.collect import Run
 from unibert.report.schema import Summary
+from unibert.report.score_tables import digits
 from unibert.report.standing import Standing
 from unibert.report.trainings import Training
 from unibert.report.wording import count, decimal, duration, listing, millions, percent, plural, signed, size
@@ -59,8 +60,11 @@ def key_numbers(run: Run, boards: Sequence[Board], standings: Sequence[Standing]
         found.append(KeyNumber("Held-out loss", decimal(evaluated[best]), f"nats per masked piece{of}"))
     scores = [entry for board in boards if (entry := _best(board))]
     if scores:
-        row, mean, board = scores[0]
-        found.append(KeyNumber(f"{board.task.upper()} F1, best average", decimal(mean), f"{row.model}, {row.label}"))
+        several = len(scores) > 1
+        for row, mean, board in scores[:4]:
+            hint = f"{board.results[0].title}: {row.model}, {row.label}" if several else f"{row.model}, {row.label}"
+            label = f"{board.task.upper()} {board.metric_name.removeprefix('entity ')}, best average"
+            found.append(KeyNumber(label, decimal(mean, digits(board)), hint))
     return found
 
 
@@ -231,7 +235,8 @@ def _board(board: Board, gains: Sequence[Gain]) -> str:
         text += "No model has a score in every language, so there are no averages to compare."
     else:
         row, mean, _ = best
-        text += f"The highest average F1 is {decimal(mean)} ({row.model}, {row.label})."
+        metric = board.metric_name.removeprefix("entity ")
+        text += f"The highest average {metric} is {decimal(mean, digits(board))} ({row.model}, {row.label})."
     for gain in gains[:4]:
         text += (
             f" {_sentence_start(gain.model)}: training on all languages together changes the average by "
@@ -250,7 +255,7 @@ def cautions(run: Run, board: Board) -> list[str]:
     seeds = board.fewest_seeds
     if seeds == 1:
         found.append(
-            "At least one score comes from a single seed. Another seed moves F1, often by more than models differ, so "
+            "At least one score comes from a single seed. Another seed moves it, often by more than models differ, so "
             "no difference that rests on such a score can be claimed."
         )
     elif seeds < 5:
@@ -261,12 +266,13 @@ def cautions(run: Run, board: Board) -> list[str]:
     else:
         found.append("Where the intervals of two rows overlap much, do not rank them.")
     tested = {code: files.get("test") for result in board.results for code, files in result.data.items()}
-    sets = {code: test["sentences"] for code, test in tested.items() if test and "sentences" in test}
+    sets = {code: test["samples"] for code, test in tested.items() if test and "samples" in test}
     if sets:
         shown = [f"{code} {count(number)}" for code, number in sorted(sets.items())][:12]
         more = f" and {len(sets) - 12} more" if len(sets) > 12 else ""
         found.append(
-            f"Test sentences: {', '.join(shown)}{more}. The intervals do not cover which sentences these happen to be."
+            f"Test samples: {', '.join(shown)}{more}. The intervals do not cover which samples these happen to be; "
+            "those of single runs do."
         )
     if any(role in {row.model for row in board.rows} for role in run.trainings):
         found.append(

@@ -105,32 +105,42 @@ def _not_loadable(name: str, error: Exception) -> DataError:
     )
 
 
-def load_encoder(encoder: Encoder, labels: Sequence[str]) -> tuple[Any, Any]:
-    """Load an encoder with a new token classification head, in float32, and its tokenizer.
+def load_with_head(
+    encoder: Encoder, kind: Any, purpose: str, labels: Sequence[str] = (), **config: Any
+) -> tuple[Any, Any]:
+    """Load an encoder with a head, new unless it is there already, in float32, and its tokenizer.
 
     The head's weights are drawn from torch's generator: seed it before.
 
-    Returns:
-        The model (its config names the labels) and the fast tokenizer.
+    Args:
+        encoder: from `find_encoder`.
+        kind: one of transformers' `AutoModelFor...`, or `AutoModel`.
+        purpose: what it is for, in words, for messages.
+        labels: of a classifier; its config names them.
+        config: more of the model's configuration.
 
     Raises:
         DataError: not an encoder, no fast tokenizer, or a tokenizer with more pieces than the model has rows.
     """
     import torch
-    from transformers import AutoModelForTokenClassification
 
+    if labels:
+        config = {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: number for number, label in enumerate(labels)},
+            **config,
+        }
     try:
         with quiet_transformers():
             tokenizer = _load_tokenizer(encoder.source)
-            model = AutoModelForTokenClassification.from_pretrained(
+            model = kind.from_pretrained(
                 encoder.source,
-                num_labels=len(labels),
-                id2label=dict(enumerate(labels)),
-                label2id={label: number for number, label in enumerate(labels)},
                 # A model that was fine-tuned before, with other labels, gets a new head.
                 ignore_mismatched_sizes=True,
                 dtype=torch.float32,
                 trust_remote_code=False,
+                **config,
             )
     except DataError:
         raise
@@ -138,7 +148,7 @@ def load_encoder(encoder: Encoder, labels: Sequence[str]) -> tuple[Any, Any]:
         if Path(encoder.source).is_dir():
             lines = str(error).strip().splitlines()
             raise DataError(
-                f"model {encoder.name}: {encoder.source} cannot be loaded as an encoder for token classification "
+                f"model {encoder.name}: {encoder.source} cannot be loaded as an encoder for {purpose} "
                 f"({lines[0] if lines else type(error).__name__})",
                 "Give the folder of a BERT-like encoder; if it is one, copy or write it again.",
             ) from None

@@ -1,92 +1,70 @@
-"""Fine-tuning an encoder on a task with Hugging Face's Trainer: one function for one model, one seed.
-
-The dev score after each epoch chooses the weights that are tested; they are kept in memory, so nothing is written but
-what the caller asks for. The cost over plain training is one copy of the weights and a pass over dev per epoch.
-"""
+"""Fine-tuning an encoder on a task: one function for one model, one seed, whatever the task."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unibert.errors import DataError
 from unibert.files import atomic_folder, sha256_of_file, write_json
+from unibert.models.allocator import keep_freed_memory
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
 from unibert.recipe import FineTune
-from unibert.tasks import ner
-from unibert.tasks.encoder import Encoder, find_encoder, load_encoder, quiet_transformers
+from unibert.tasks.bootstrap import bootstrap_interval
+from unibert.tasks.data import Split, Splits
+from unibert.tasks.encoder import Encoder, find_encoder, quiet_transformers
+from unibert.tasks.methods import finish, prepare
+from unibert.tasks.task import Task, find_task, first_metric
+from unibert.tasks.task_distillation import Lesson, load_teacher
+from unibert.tasks.training import Choice, resolved_precision, train
 
 RESULT_FILE = "finetune.json"
+SCHEMA = 2
 UNNAMED = "und"  # ISO 639's code for text whose language nobody named
 Files = Path | str | Mapping[str, Path | str]
 
 
 @dataclass(frozen=True)
-class Split:
-    """One file of sentences, read and checked."""
+class Outcome:
+    """A fine-tuned model and how well it does."""
 
-    path: Path
-    sha256: str
-    sentences: list[ner.Sentence]
+    model: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    labels: list[str]
+    precision: str
+    scores: dict[str, dict[str, Any]]
+    """By language: the task's metrics, `support`, `types`, and `low` and `high` of the first metric over samples."""
+    predictions: dict[str, list[Any]] = field(repr=False)
+    """By language, one for each test sample."""
+    dev_scores: list[float]
+    """After each epoch: the mean over languages of the first metric."""
+    best_epoch: int
+    learning_rate: float
+    """The one that was used, or chosen."""
+    tried: dict[float, float]
+    """The best dev score of every learning rate, where several were tried."""
+    trained_parameters: int
+    """While training, low-rank matrices in place of what they update."""
+    seconds: float
 
     def described(self) -> dict[str, Any]:
-        """The file as a result records it."""
-        words = sum(len(sentence.words) for sentence in self.sentences)
-        return {"file": str(self.path), "sha256": self.sha256, "sentences": len(self.sentences), "tokens": words}
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The files of one language; without `train`, a model trained on other languages is tested on it."""
-
-    train: Split | None
-    dev: Split | None
-    test: Split | None
-
-    def described(self) -> dict[str, Any]:
-        """The three files as a result records them."""
-        named = (("train", self.train), ("dev", self.dev), ("test", self.test))
-        return {name: split.described() if split else None for name, split in named}
-
-
-def read_splits(language: str, train: Path | str | None, dev: Path | str | None, test: Path | str | None) -> Splits:
-    """Read and check those of a language's files that are given.
-
-    Raises:
-        DataError: a file is missing or damaged, has no entity, or tests entity types that training never shows.
-    """
-    splits = Splits(*(_read(path) if path else None for path in (train, dev, test)))
-    for split in (splits.train, splits.dev, splits.test):
-        if split and len(ner.label_names(split.sentences)) == 1:
-            raise DataError(f"{split.path} ({language}): no entity in it, every tag is O", "Name a file with entities.")
-    if splits.train:
-        _check_types(splits.train.path, ner.label_names(splits.train.sentences), splits)
-    return splits
-
-
-def _check_types(source: Path | str, known: Sequence[str], splits: Splits) -> None:
-    for split in (splits.dev, splits.test):
-        asked = ner.label_names(split.sentences) if split else known
-        if split and not set(known[1:]) & set(asked[1:]):
-            raise DataError(
-                f"{split.path}: none of its entity types ({_types(asked)}) is in {source} ({_types(known)})",
-                "Use the same tag names in both; case counts.",
-            )
-
-
-def _types(labels: Sequence[str]) -> str:
-    return ", ".join(label[2:] for label in labels if label.startswith("B-"))
-
-
-def _read(path: Path | str) -> Split:
-    path = Path(path).expanduser()
-    return Split(path, sha256_of_file(path) if path.is_file() else "", ner.read_conll(path))
+        """Everything but the model and its predictions, JSON-like."""
+        return {
+            "parameters": sum(weight.numel() for weight in self.model.parameters()),
+            "trained_parameters": self.trained_parameters,
+            "labels": self.labels,
+            "precision": self.precision,
+            "scores": self.scores,
+            "dev_scores": self.dev_scores,
+            "best_epoch": self.best_epoch,
+            "learning_rate": self.learning_rate,
+            "tried": [{"learning_rate": rate, "dev_score": score} for rate, score in self.tried.items()],
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def finetune(
@@ -98,18 +76,21 @@ def finetune(
     settings: FineTune,
     seed: int,
     output: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a model on files and test it; on request, save it.
 
     Args:
-        task: "ner".
+        task: ner, nli, qa or sts.
         model: a Hugging Face model folder or hub name.
         train: files by language, all of which are trained on together; or one file.
-        dev: files by language, or one, or None; their mean F1 chooses the epoch (without any, the last one is kept).
+        dev: files by language, or one, or None; the mean of their scores chooses the epoch and, where several are
+            tried, the learning rate (without any, the last epoch is kept).
         test: files by language, or one, or None. A language need not be among those trained on.
         settings: how to fine-tune.
         seed: decides the new head's weights, the order of samples and dropout.
         output: a folder for the fine-tuned model, its tokenizer and `finetune.json`; nothing is written when None.
+        columns: the files' own names for the task's columns or fields, where they differ.
 
     Returns:
         What `finetune.json` holds: scores per language and type, dev scores per epoch, files, settings, seconds.
@@ -118,18 +99,21 @@ def finetune(
     Raises:
         DataError: a file, the model or `output` is unusable.
     """
-    if task != "ner":
-        raise DataError(f"{task}: no such task", "The tasks are: ner.")
+    kind = find_task(task)
     if output is not None:
         _check_output(output)
     files = [_by_language(split) for split in (train, dev, test)]
     languages = sorted({language for split in files for language in split})
-    data = {language: read_splits(language, *(split.get(language) for split in files)) for language in languages}
+    data = {
+        language: Splits(*(_read(kind, split.get(language), columns or {}) for split in files))
+        for language in languages
+    }
     encoder = find_encoder(model)
+    check_data(kind, data, settings)
     with progress_bar(samples_of(data, settings), "fine-tuning", "sample") as bar:
-        outcome = fine_tune_ner(encoder, data, settings, seed, bar.update)
+        outcome = fine_tune(kind, encoder, data, settings, seed, bar.update)
     result = {
-        "schema": 1,
+        "schema": SCHEMA,
         "task": task,
         "model": str(model),
         "model_fingerprint": encoder.fingerprint,
@@ -141,15 +125,184 @@ def finetune(
     }
     if output is not None:
         with atomic_folder(output) as folder, quiet_transformers():
-            outcome.model.save_pretrained(folder)
-            outcome.tokenizer.save_pretrained(folder)
+            save(outcome, folder)
             write_json(folder / RESULT_FILE, result)
     return result
 
 
+def format_scores(result: Mapping[str, Any]) -> str:
+    """The scores of a fine-tuning, a line for each language, with the first metric's 95 % interval over samples."""
+    task = find_task(result["task"])
+    digits = 2 if task.PER_CENT else 3
+    lines = []
+    for language, scores in result["scores"].items():
+        shown = [f"{name} {scores[key]:.{digits}f}" for key, name in task.METRICS.items()]
+        shown[0] += f" ({scores['low']:.{digits}f} to {scores['high']:.{digits}f})"
+        named = "" if language == UNNAMED else f"{language}: "
+        lines.append(f"{named}{', '.join(shown)}; {scores['support']:,} {task.SUPPORT}")
+    return "\n".join(lines) or "nothing was tested: no test file was given"
+
+
+def save(outcome: Outcome, folder: Path) -> None:
+    """Write the fine-tuned model and its tokenizer, for `transformers` and for `unibert predict`."""
+    outcome.model.save_pretrained(folder)
+    outcome.tokenizer.save_pretrained(folder)
+
+
 def samples_of(data: Mapping[str, Splits], settings: FineTune) -> int:
-    """How many samples a fine-tuning goes through: its training sentences times its epochs."""
-    return settings.epochs * sum(len(splits.train.sentences) for splits in data.values() if splits.train)
+    """How many samples a fine-tuning goes through: training samples times epochs times learning rates."""
+    samples = sum(len(splits.train.samples) for splits in data.values() if splits.train)
+    return samples * settings.epochs * max(1, len(settings.learning_rates))
+
+
+def check_data(task: Task, data: Mapping[str, Splits], settings: FineTune) -> list[str]:
+    """Refuse data that cannot be trained or scored on, before anything is trained; the labels.
+
+    Raises:
+        DataError: nothing to train on; a part whose labels are unknown; learning rates to choose from without dev.
+    """
+    trained = [splits.train for _, splits in sorted(data.items()) if splits.train]
+    samples = [sample for split in trained for sample in split.samples]
+    if not samples:
+        raise DataError("no training file among the data", "Give a training file for one language at least.")
+    if len(settings.learning_rates) > 1 and not any(splits.dev for splits in data.values()):
+        raise DataError(
+            "several learning rates to choose from, and no dev data to choose by",
+            "Give a dev file, or one learning rate.",
+        )
+    labels = task.label_names(samples)
+    for _, splits in sorted(data.items()):
+        for split in splits.parts:
+            task.check(split, labels, trained[0].source if len(trained) == 1 else "the training data")
+    return labels
+
+
+def fine_tune(
+    task: Task,
+    encoder: Encoder,
+    data: Mapping[str, Splits],
+    settings: FineTune,
+    seed: int,
+    advance: Callable[[int], object] = lambda samples: None,
+) -> Outcome:
+    """Fine-tune an encoder on every language of `data` that has a `train` part, test it on every one that has `test`.
+
+    Args:
+        task: what is learned.
+        encoder: from `find_encoder`.
+        data: parts by language; trained on in alphabetical order of the languages, shuffled together.
+        settings: how to fine-tune.
+        seed: the same seed on the same machine gives the same scores.
+        advance: called with the number of samples that are done; together `samples_of`.
+
+    Raises:
+        DataError: the model cannot be loaded, or nothing to train on.
+    """
+    began = time.monotonic()
+    keep_freed_memory()
+    labels = check_data(task, data, settings)
+    ordered = {language: data[language] for language in sorted(data)}
+    rates = settings.learning_rates or [settings.learning_rate]
+    attempts = {}
+    for rate in rates:
+        one = settings.model_copy(update={"learning_rate": rate, "learning_rates": []})
+        attempt = _attempt(task, encoder, ordered, labels, one, seed, advance)
+        best = max(attempt.choice.scores, default=0.0)
+        attempts[rate] = best
+        if best >= max(attempts.values()):  # the others' models are let go
+            kept, chosen = attempt, rate
+    tested = {language: splits.test for language, splits in ordered.items() if splits.test}
+    predictions = {language: kept.predict(split) for language, split in tested.items()}
+    return Outcome(
+        model=kept.model,
+        tokenizer=kept.tokenizer,
+        labels=labels,
+        precision=resolved_precision(settings.precision),
+        scores={language: score(task, split, predictions[language], language) for language, split in tested.items()},
+        predictions=predictions,
+        dev_scores=kept.choice.scores,
+        best_epoch=kept.choice.best_epoch or settings.epochs,
+        learning_rate=chosen,
+        tried=attempts if len(rates) > 1 else {},
+        trained_parameters=kept.trained_parameters,
+        seconds=time.monotonic() - began,
+    )
+
+
+def score(task: Task, split: Split, predictions: list[Any], language: str) -> dict[str, Any]:
+    """Every score of a language's predictions, with the interval of the first one over samples."""
+    low, high = bootstrap_interval(task.statistics(split.samples, predictions, language), task.value)
+    return {**task.scores(split.samples, predictions, language), "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A model that was trained with one learning rate."""
+
+    task: Task
+    model: Any
+    tokenizer: Any
+    settings: FineTune
+    choice: Choice
+    trained_parameters: int
+
+    def predict(self, split: Split) -> list[Any]:
+        return self.task.predict(self.model, self.tokenizer, split.samples, self.settings)
+
+
+def _attempt(
+    task: Task,
+    encoder: Encoder,
+    data: Mapping[str, Splits],
+    labels: list[str],
+    settings: FineTune,
+    seed: int,
+    advance: Callable[[int], object],
+) -> _Attempt:
+    """Train once, with one learning rate."""
+    from transformers import set_seed
+
+    set_seed(seed)  # before loading: the head's weights are drawn there
+    model, tokenizer = task.load(encoder, labels, settings)
+    limit = position_limit(model)
+    settings = settings.model_copy(update={"max_length": min(settings.max_length, limit or settings.max_length)})
+    samples = [sample for splits in data.values() if splits.train for sample in splits.train.samples]
+    features = task.features(samples, tokenizer, labels, settings)
+    lesson = None
+    if settings.distillation is not None:
+        teacher = load_teacher(task, settings.distillation.teacher, labels, tokenizer, settings)
+        lesson = Lesson(task, teacher, model, settings, seed)
+    model = prepare(model, settings)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+    def dev_score() -> float | None:
+        found = []
+        for language, splits in data.items():
+            if splits.dev:
+                predicted = task.predict(model, tokenizer, splits.dev.samples, settings)
+                found.append(task.scores(splits.dev.samples, predicted, language)[first_metric(task)])
+        return sum(found) / len(found) if found else None
+
+    whole = len(samples) * settings.epochs
+    counter = _Counter(len(samples), len(features), advance)
+    choice = train(task, model, tokenizer, features, settings, seed, dev_score, counter, lesson)
+    advance(whole - counter.samples)  # epochs that an early stop left out
+    return _Attempt(task, finish(model), tokenizer, settings, choice, trained)
+
+
+class _Counter:
+    """Turns features done into samples done, of which a task may make several each."""
+
+    def __init__(self, samples: int, features: int, advance: Callable[[int], object]) -> None:
+        self.samples = self._features = 0
+        self._ratio = samples / max(1, features)
+        self._advance = advance
+
+    def __call__(self, features: int) -> None:
+        self._features += features
+        step = round(self._features * self._ratio) - self.samples
+        self.samples += step
+        self._advance(step)
 
 
 def _by_language(files: Files | None) -> Mapping[str, Path | str]:
@@ -158,194 +311,15 @@ def _by_language(files: Files | None) -> Mapping[str, Path | str]:
     return files if isinstance(files, Mapping) else {UNNAMED: files}
 
 
+def _read(task: Task, path: Path | str | None, columns: Mapping[str, str]) -> Split | None:
+    if path is None:
+        return None
+    path = Path(path).expanduser()
+    samples = task.read(path, columns)
+    return Split(str(path), sha256_of_file(path), samples)
+
+
 def _check_output(output: Path) -> None:
     """Saving replaces the whole folder, so only an empty one or an earlier fine-tuned model may stand there."""
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / RESULT_FILE).is_file()):
         raise DataError(f"{output}: exists and is no fine-tuned model", "Name another folder for the result.")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A fine-tuned model and how well it does."""
-
-    model: Any
-    tokenizer: Any
-    labels: list[str]
-    precision: str
-    scores: dict[str, dict[str, Any]]
-    dev_scores: list[float]
-    best_epoch: int
-    seconds: float
-
-    def described(self) -> dict[str, Any]:
-        """Everything but the model itself, JSON-like."""
-        return {
-            "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "labels": self.labels,
-            "precision": self.precision,
-            "scores": self.scores,
-            "dev_scores": self.dev_scores,
-            "best_epoch": self.best_epoch,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-def fine_tune_ner(
-    encoder: Encoder,
-    data: Mapping[str, Splits],
-    settings: FineTune,
-    seed: int,
-    advance: Callable[[int], object] = lambda samples: None,
-) -> Outcome:
-    """Fine-tune an encoder on every language of `data` that has a `train` file, test it on every one.
-
-    Args:
-        encoder: from `find_encoder`.
-        data: files by language; trained on in alphabetical order of the languages, shuffled together.
-        settings: how to fine-tune.
-        seed: the same seed on the same machine gives the same scores.
-        advance: called with the number of samples of each finished batch.
-
-    Raises:
-        DataError: the model cannot be loaded, or nothing to train on.
-    """
-    from transformers import set_seed
-
-    began = time.monotonic()
-    ordered = {language: data[language] for language in sorted(data)}
-    sentences = [sentence for splits in ordered.values() if splits.train for sentence in splits.train.sentences]
-    if not sentences:
-        raise DataError("no training file among the data", "Give a training file for one language at least.")
-    labels = ner.label_names(sentences)
-    set_seed(seed)  # before loading: the head's weights are drawn there
-    model, tokenizer = load_encoder(encoder, labels)
-    for splits in ordered.values():
-        _check_types("the training data", labels, splits)
-    limit = position_limit(model)
-    max_length = min(settings.max_length, limit) if limit else settings.max_length
-
-    def scores_on(split: Split) -> dict[str, Any]:
-        words = [sentence.words for sentence in split.sentences]
-        predicted = ner.predict(model, tokenizer, words, max_length, settings.precision)
-        return ner.entity_scores([sentence.tags for sentence in split.sentences], predicted)
-
-    def dev_score() -> float | None:
-        found = [scores_on(splits.dev)["f1"] for splits in ordered.values() if splits.dev]
-        return sum(found) / len(found) if found else None
-
-    samples = ner.features(sentences, tokenizer, labels, max_length)
-    choice = _train(model, tokenizer, samples, settings, seed, dev_score, advance)
-    scores = {language: scores_on(splits.test) for language, splits in ordered.items() if splits.test}
-    return Outcome(
-        model=model,
-        tokenizer=tokenizer,
-        labels=labels,
-        precision=resolved_precision(settings.precision),
-        scores=scores,
-        dev_scores=choice.scores,
-        best_epoch=choice.best_epoch or settings.epochs,
-        seconds=time.monotonic() - began,
-    )
-
-
-def resolved_precision(name: str) -> str:
-    """`float32` or `bfloat16`: what the setting stands for on this machine."""
-    from unibert.models.precision import resolve_precision
-
-    return str(resolve_precision(name)).removeprefix("torch.")
-
-
-class _Choice:
-    """The weights of the epoch that did best on dev; of equal ones, the later, which has trained longer."""
-
-    def __init__(self) -> None:
-        self.scores: list[float] = []
-        self.best_epoch = 0
-        self._weights: dict[str, Any] = {}
-
-    def consider(self, model: Any, score: float) -> None:
-        self.scores.append(score)
-        if score < max(self.scores):
-            return
-        self.best_epoch = len(self.scores)
-        if self._weights:
-            for name, value in model.state_dict().items():
-                self._weights[name].copy_(value)
-        else:
-            self._weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    def restore(self, model: Any) -> None:
-        if self._weights and self.best_epoch < len(self.scores):
-            model.load_state_dict(self._weights)
-        self._weights = {}
-
-
-def _train(
-    model: Any,
-    tokenizer: Any,
-    samples: list[dict[str, list[int]]],
-    settings: FineTune,
-    seed: int,
-    dev_score: Callable[[], float | None],
-    advance: Callable[[int], object],
-) -> _Choice:
-    """Train `model` in place; on return it holds the chosen epoch's weights."""
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-
-    from unibert.models.precision import best_device
-
-    choice = _Choice()
-    batches = -(-len(samples) // settings.batch_size)
-
-    class Watch(TrainerCallback):  # type: ignore[misc, unused-ignore]  # transformers is untyped
-        """Moves the bar after every batch and scores dev after every epoch."""
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            last = state.global_step % batches == 0
-            advance(len(samples) - (batches - 1) * settings.batch_size if last else settings.batch_size)
-
-        def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            score = dev_score()
-            if score is not None:
-                choice.consider(model, score)
-
-    with tempfile.TemporaryDirectory(prefix="unibert-") as scratch, quiet_transformers(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)  # torch and accelerate about devices that are not there
-        arguments = TrainingArguments(
-            output_dir=scratch,
-            num_train_epochs=settings.epochs,
-            per_device_train_batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=round(settings.warmup_share * batches * settings.epochs),
-            weight_decay=settings.weight_decay,
-            optim="adamw_torch_fused",
-            bf16=resolved_precision(settings.precision) == "bfloat16",
-            use_cpu=best_device().type == "cpu",
-            train_sampling_strategy="group_by_length",
-            dataloader_pin_memory=best_device().type == "cuda",
-            remove_unused_columns=False,
-            eval_strategy="no",
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            seed=seed,
-        )
-        # With several GPUs the Trainer would spread each batch over all of them and multiply the batch size by their
-        # number: another training than the settings say, under the same address. They are counted when the device is
-        # first asked for, so the count is mended after that.
-        _ = arguments.device
-        arguments._n_gpu = min(arguments.n_gpu, 1)
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=samples,
-            data_collator=lambda chosen: ner.pad(chosen, tokenizer.pad_token_id),
-            processing_class=tokenizer,
-            callbacks=[Watch()],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    choice.restore(model)
-    return choice

@@ -1,32 +1,34 @@
-"""Named entity recognition: CoNLL files in, word-piece features, tags per word out, entity F1.
+"""Named entity recognition: tagged sentences in, word-piece features, tags per word out, entity F1.
 
-Shapes: B sentences in a batch, L word pieces, T tags.
+Shapes: B sentences in a batch, L word pieces, T tags, N samples.
 """
 
 from __future__ import annotations
 
-import gzip
-import re
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
+from unibert.recipe import FineTune
+from unibert.tasks.conll import OUTSIDE, Sentence, read_sentences
+from unibert.tasks.data import Split
+from unibert.tasks.encoder import Encoder, load_with_head
 
-OUTSIDE = "O"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NAME = "ner"
+TITLE = "Named entity recognition"
+METRICS = {"f1": "entity F1", "precision": "precision", "recall": "recall"}
+PER_CENT = True
+SUPPORT = "entities"
+COLUMNS = {"tokens": "the words of a sentence", "tags": "their tags: O, B-TYPE, I-TYPE"}
 IGNORED = -100  # the label that torch's cross-entropy leaves out
-_TAG = re.compile(r"O|[BI]-\S+")
-_DOCUMENT_START = "-DOCSTART-"
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Words and their IOB2 tags, one tag a word."""
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...]
+BATCH_TOKENS = 4096
+"""A batch of predictions holds at most so many pieces with padding (but one sentence at least)."""
 
 
 @dataclass(frozen=True)
@@ -40,122 +42,40 @@ class Encoded:
     first: list[int]
 
 
-# Reading ------------------------------------------------------------------------------------------------------------
-
-
-def read_conll(path: Path | str) -> list[Sentence]:
-    """Read a CoNLL-format file: a token a line with its tag last, sentences apart by empty lines; `.gz` is unpacked.
-
-    Columns are separated by tabs on a line that has one (a token may then contain spaces), else by spaces. A
-    `-DOCSTART-` line ends a sentence and is left out. IOB1 and IOB2 tags are both accepted and come out as IOB2.
-
-    Raises:
-        DataError: names the file and the line: a missing or empty file, another encoding than UTF-8, a line with
-            another number of columns than the first one, a tag that is not O, B-TYPE or I-TYPE.
-    """
-    path = Path(path)
-    sentences: list[Sentence] = []
-    words: list[str] = []
-    tags: list[str] = []
-    expected = 0
-    # Only the newline ends a line: tokens may hold other characters that Python counts as line ends.
-    for number, raw in enumerate(_read_text(path).split("\n"), start=1):
-        line = raw.rstrip("\r")
-        columns = _columns(line)
-        if not columns or columns[0] == _DOCUMENT_START:
-            _close(words, tags, sentences)
-            continue
-        if not expected:
-            expected = _first_row(columns, path, number)
-        if len(columns) != expected:
-            raise DataError(
-                f"{path}:{number}: {len(columns)} columns found, {expected} expected as on the lines before",
-                "Give every line the same columns, the token first and the tag last; or mend or delete this line.",
-            )
-        if not columns[0].strip():
-            raise DataError(f"{path}:{number}: the token is empty", "Write the token in the first column.")
-        words.append(columns[0])
-        tags.append(_checked_tag(columns[-1], path, number))
-    _close(words, tags, sentences)
-    if not sentences:
-        raise DataError(f"{path}: no sentence in it", "Give a file with a token and its tag on each line.")
-    return sentences
-
-
-def _columns(line: str) -> list[str]:
-    if not line.strip():
-        return []
-    if "\t" in line:
-        return line.rstrip(" ").split("\t")
-    return [column for column in line.split(" ") if column]
-
-
-def _first_row(columns: list[str], path: Path, number: int) -> int:
-    if len(columns) < 2:
-        raise DataError(
-            f"{path}:{number}: 1 column found, at least 2 expected (token and tag)",
-            "Separate the token from its tag by a space or a tab.",
-        )
-    return len(columns)
-
-
-def _checked_tag(tag: str, path: Path, number: int) -> str:
-    if _TAG.fullmatch(tag):
-        return tag
-    raise DataError(
-        f"{path}:{number}: {tag!r} is not a tag (O, B-TYPE or I-TYPE) in the last column",
-        "Put the tag in the last column and convert other schemes, such as IOBES, to IOB2.",
-    )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file", "Check the path; it is relative to the current folder.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged gzip file ({error})", "Download or write it again.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", "Name a readable file.") from None
-    if not data.strip():
-        raise DataError(f"{path}: the file is empty", "Download or write it again.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        plain = path.with_suffix("") if path.suffix == ".gz" else path
-        raise DataError(
-            f"{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); CoNLL files of 2002 were published in Latin-1",
-            f"Convert it: iconv -f ISO-8859-1 -t UTF-8 {plain} > {plain.name}.utf8",
-        ) from None
-
-
-def _close(words: list[str], tags: list[str], sentences: list[Sentence]) -> None:
-    if words:
-        sentences.append(Sentence(tuple(words), tuple(to_iob2(tags))))
-        words.clear()
-        tags.clear()
-
-
-def to_iob2(tags: Sequence[str]) -> list[str]:
-    """Turn IOB1 (or IOB2, which stays as it is) into IOB2: every entity's first word gets B-.
-
-    An I- that does not go on from the same type begins an entity; so conlleval counts it too.
-    """
-    result = []
-    before = OUTSIDE
-    for tag in tags:
-        result.append("B" + tag[1:] if tag[0] == "I" and before[1:] != tag[1:] else tag)
-        before = tag
-    return result
+def read(path: Path, columns: Mapping[str, str]) -> list[Sentence]:
+    """Read CoNLL files, and JSON lines with `tokens` and `tags`; see `Task.read`."""
+    return read_sentences(path, columns)
 
 
 def label_names(sentences: Iterable[Sentence]) -> list[str]:
     """O, then B- and I- of every entity type in the sentences, types in alphabetical order."""
     types = sorted({tag[2:] for sentence in sentences for tag in sentence.tags if tag != OUTSIDE})
     return [OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
+
+
+def check(split: Split, labels: Sequence[str], trained_on: str) -> None:
+    """Refuse sentences without an entity, or with none of the types that are known; see `Task.check`."""
+    if not any(sentence.tags for sentence in split.samples):
+        raise DataError(f"{split.source}: there are no tags in it", "Give every token a tag, in the last column.")
+    asked = label_names(split.samples)
+    if len(asked) == 1:
+        raise DataError(f"{split.source}: no entity in it, every tag is O", "Name a file with entities.")
+    if not set(labels[1:]) & set(asked[1:]):
+        raise DataError(
+            f"{split.source}: none of its entity types ({_types(asked)}) is in {trained_on} ({_types(labels)})",
+            "Use the same tag names in both; case counts.",
+        )
+
+
+def _types(labels: Sequence[str]) -> str:
+    return ", ".join(label[2:] for label in labels if label.startswith("B-"))
+
+
+def load(encoder: Encoder, labels: Sequence[str], settings: FineTune) -> tuple[Any, Any]:
+    """An encoder that tags every word piece; see `Task.load`."""
+    from transformers import AutoModelForTokenClassification
+
+    return load_with_head(encoder, AutoModelForTokenClassification, "token classification", labels)
 
 
 # Features -----------------------------------------------------------------------------------------------------------
@@ -203,26 +123,24 @@ def _pieces(chunk: list[list[str]], tokenizer: Any, max_length: int | None) -> t
 
 
 def features(
-    sentences: Sequence[Sentence], tokenizer: Any, labels: Sequence[str], max_length: int
-) -> list[dict[str, list[int]]]:
-    """Training samples: `input_ids` and `labels`; a word's first piece carries its tag, the others are ignored.
-
-    Args:
-        sentences: tagged with tags among `labels` only.
-        tokenizer: a fast Hugging Face tokenizer.
-        labels: the model's labels in the order of their numbers.
-        max_length: longest sample in pieces.
-    """
+    samples: Sequence[Sentence], tokenizer: Any, labels: Sequence[str], settings: FineTune
+) -> list[dict[str, Any]]:
+    """`input_ids` and `labels`; a word's first piece carries its tag, the others are ignored; see `Task.features`."""
     number_of = {label: number for number, label in enumerate(labels)}
-    samples = []
-    encoded = encode([sentence.words for sentence in sentences], tokenizer, max_length)
-    for sentence, pieces in zip(sentences, encoded, strict=True):
+    found: list[dict[str, Any]] = []
+    encoded = encode([sentence.words for sentence in samples], tokenizer, settings.max_length)
+    for sentence, pieces in zip(samples, encoded, strict=True):
         targets = [IGNORED] * len(pieces.ids)
         for tag, place in zip(sentence.tags, pieces.first, strict=True):
             if place >= 0:
                 targets[place] = number_of[tag]
-        samples.append({"input_ids": pieces.ids, "labels": targets})
-    return samples
+        found.append({"input_ids": pieces.ids, "labels": targets})
+    return found
+
+
+def collate(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
+    """A padded batch, every tensor [B, L]; see `Task.collate`."""
+    return pad(features, tokenizer.pad_token_id)
 
 
 # Prediction and score -----------------------------------------------------------------------------------------------
@@ -231,36 +149,26 @@ def features(
 def predict(
     model: Any,
     tokenizer: Any,
-    sentences: Sequence[Sequence[str]],
-    max_length: int,
-    precision: str = "auto",
-    batch_tokens: int = 4096,
+    samples: Sequence[Sentence],
+    settings: FineTune,
+    advance: Callable[[int], object] = lambda samples: None,
 ) -> list[list[str]]:
-    """Tag every word; words beyond `max_length` pieces are tagged O.
-
-    Args:
-        model: a token classification model; its `config.id2label` names the tags. Left in the mode it was in.
-        tokenizer: its fast tokenizer.
-        sentences: lists of words.
-        max_length: longest sentence in pieces.
-        precision: auto, float32 or bfloat16.
-        batch_tokens: a batch holds at most this many pieces with padding (but one sentence at least).
-    """
+    """A tag for every word; words beyond `max_length` pieces are tagged O; see `Task.predict`."""
     import torch
 
     from unibert.models.precision import autocast, resolve_precision
 
-    encoded = encode(sentences, tokenizer, max_length)
+    encoded = encode([sentence.words for sentence in samples], tokenizer, settings.max_length)
     order = sorted(range(len(encoded)), key=lambda number: -len(encoded[number].ids))
     tagged: list[list[str]] = [[] for _ in encoded]
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(resolve_precision(precision, model.device), model.device):
+        with torch.inference_mode(), autocast(resolve_precision(settings.precision, model.device), model.device):
             start = 0
             while start < len(order):
                 longest = len(encoded[order[start]].ids)
-                chosen = order[start : start + max(1, batch_tokens // longest)]
+                chosen = order[start : start + max(1, BATCH_TOKENS // longest)]
                 start += len(chosen)
                 padded = pad([{"input_ids": encoded[number].ids} for number in chosen], tokenizer.pad_token_id)
                 logits_BLT = model(**{key: value.to(model.device) for key, value in padded.items()}).logits
@@ -269,12 +177,13 @@ def predict(
                     tagged[number] = [
                         model.config.id2label[best[place]] if place >= 0 else OUTSIDE for place in encoded[number].first
                     ]
+                advance(len(chosen))
     finally:
         model.train(was_training)
     return tagged
 
 
-def pad(samples: Sequence[dict[str, list[int]]], pad_id: int) -> dict[str, Any]:
+def pad(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
     """Samples as tensors, each [B, L], as long as the longest of them; with `attention_mask`."""
     import torch
 
@@ -318,3 +227,41 @@ def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
 
     by_type = zip(kinds, *scores(None), strict=True)
     return {**entry(*scores("micro")), "types": {kind: entry(*values) for kind, *values in by_type}}
+
+
+def described(sample: Sentence, prediction: Sequence[str]) -> dict[str, Any]:
+    """Its words with the tags that were found; see `Task.described`."""
+    return {"tokens": list(sample.words), "tags": list(prediction)}
+
+
+def scores(samples: Sequence[Sentence], predictions: Sequence[Sequence[str]], language: str) -> dict[str, Any]:
+    """Entity scores against the sentences' own tags; see `Task.scores`."""
+    return entity_scores([sentence.tags for sentence in samples], predictions)
+
+
+def statistics(samples: Sequence[Sentence], predictions: Sequence[Sequence[str]], language: str) -> NDArray[np.float64]:
+    """Right, predicted and gold entities of every sentence, [N, 3]; see `Task.statistics`."""
+    import numpy as np
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    found = np.zeros((len(samples), 3))
+    for row, sentence, tags in zip(found, samples, predictions, strict=True):
+        gold, predicted = set(get_entities(list(sentence.tags))), set(get_entities(list(tags)))
+        row[:] = len(gold & predicted), len(predicted), len(gold)
+    return found
+
+
+def value(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Micro-averaged F1 in per cent, 2 * right / (predicted + gold); 0 where there is no entity; see `Task.value`."""
+    import numpy as np
+
+    everything = sums[..., 1] + sums[..., 2]
+    return 200 * sums[..., 0] / np.maximum(everything, 1)
+
+
+def distillation_loss(student: Any, teacher: Any, batch: Mapping[str, Any], temperature: float) -> Any:
+    """KL of the tags' probabilities on the pieces that carry a tag, times T^2; see `Task.distillation_loss`."""
+    from unibert.tasks.soft_targets import divergence
+
+    tagged_BL = batch["labels"] != IGNORED
+    return divergence(student.logits[tagged_BL], teacher.logits[tagged_BL], temperature)

@@ -1,4 +1,4 @@
-"""Reading CoNLL files: every accepted form, and an error with file and line for every other."""
+"""Reading tagged sentences: every accepted form, and an error with file and line for every other."""
 
 import gzip
 
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unibert.errors import DataError
-from unibert.tasks.ner import Sentence, label_names, read_conll, to_iob2
+from unibert.tasks.conll import Sentence, read_conll, read_sentences, to_iob2
+from unibert.tasks.ner import label_names
 
 EXPECTED = [Sentence(("Ana", "Ruiz", "vive"), ("B-PER", "I-PER", "O")), Sentence(("Lima",), ("B-LOC",))]
 
@@ -49,7 +50,7 @@ def test_a_token_may_hold_spaces_between_tabs_and_odd_line_ends(tmp_path):
         (b"Ana B-PER\nRuiz x I-PER\n", ["file:2", "3 columns found", "2 expected"]),
         (b"Ana NC B-PER\n\nRuiz I-PER\n", ["file:3", "2 columns found", "3 expected"]),
         (b"Ana B-PER\nRuiz\n", ["file:2", "1 columns found"]),
-        (b"Ana\nRuiz\n", ["file:1", "1 column found", "at least 2"]),
+        (b"Ana\nRuiz B-PER\n", ["file:2", "2 columns found, 1 expected"]),
         (b"\tO\n", ["file:1", "token is empty"]),
         (b"a O\nAna S-PER\n", ["file:2", "'S-PER'", "IOB2"]),
         (b"a O\nAna B-\n", ["file:2", "'B-'"]),
@@ -129,3 +130,76 @@ def test_what_is_written_with_tabs_is_read_back(tmp_path_factory, rows):
 def test_label_names_are_complete_and_sorted():
     assert label_names(EXPECTED) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
     assert label_names([Sentence(("a",), ("O",))]) == ["O"]
+
+
+# JSON lines ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        (
+            '{"tokens": ["Ana", "Ruiz", "vive"], "tags": ["B-PER", "I-PER", "O"]}\n'
+            '{"tokens": ["Lima"], "tags": ["I-LOC"]}\n',
+            {},
+        ),
+        ('{"tokens": "Ana Ruiz vive", "tags": "I-PER I-PER O"}\n\n{"tokens": ["Lima"], "tags": "B-LOC"}', {}),
+        (
+            '{"id": 1, "words": ["Ana", "Ruiz", "vive"], "fine": ["O", "O", "O"], "coarse": ["B-PER", "I-PER", "O"]}\n'
+            '{"id": 2, "words": ["Lima"], "fine": ["B-CITY"], "coarse": ["B-LOC"]}',
+            {"tokens": "words", "tags": "coarse"},
+        ),
+    ],
+    ids=["lists", "texts", "other names"],
+)
+def test_json_lines_read_the_same(tmp_path, text, columns):
+    path = tmp_path / "file.jsonl"
+    path.write_text(text)
+    assert read_sentences(path, columns) == EXPECTED
+
+
+def test_without_tags_there_are_words_to_predict_on(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text('{"tokens": ["Ana", " ", "\\u200b"]}')
+    assert read_sentences(path, {}) == [Sentence(("Ana", " ", "\u200b"), ())]
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ('{"tokens": ["Ana"], "tags": ["B-PER", "O"]}', ["1 tokens and 2 tags"]),
+        ('{"tokens": [], "tags": []}', ["the sentence is empty"]),
+        ('{"tokens": " ", "tags": []}', ["the sentence is empty"]),
+        ('{"tokens": ["Ana", ""], "tags": ["O", "O"]}', ["an empty text in tokens"]),
+        ('{"tokens": ["Ana", 7], "tags": ["O", "O"]}', ["7 in tokens is not a text"]),
+        ('{"tokens": ["Ana"], "tags": [1]}', ["1 in tags is not a text", "names of tags"]),
+        ('{"tokens": ["Ana"], "tags": ["PER"]}', ["'PER' is not a tag", "IOB2"]),
+        ('{"tokens": ["Ana"], "tags": null}', ["tags is no list"]),
+        ('{"tokens": {"a": 1}, "tags": ["O"]}', ["tokens is no list"]),
+        ('{"tokens": ["\\ud83d"], "tags": ["O"]}', ["half a character", "\\ud83d"]),
+        ('{"text": "Ana"}', ["no field 'tokens'", "it has: text"]),
+        ('{"tokens": ["Ana"]}', ["no field 'tags'"]),
+    ],
+)
+def test_bad_json_lines(tmp_path, line, parts):
+    path = tmp_path / "file.jsonl"
+    path.write_text('{"tokens": ["Ana"], "tags": ["O"]}\n\n' + line)
+    with pytest.raises(DataError) as caught:
+        read_sentences(path, {})
+    assert caught.value.fix
+    for part in ["file.jsonl:3", *parts]:
+        assert part in str(caught.value)
+
+
+def test_a_conll_file_has_no_names_of_columns(tmp_path):
+    path = tmp_path / "file.conll"
+    path.write_text("Ana B-PER\n")
+    assert read_sentences(path, {}) == [Sentence(("Ana",), ("B-PER",))]
+    with pytest.raises(DataError, match="no names"):
+        read_sentences(path, {"tags": "coarse"})
+
+
+def test_a_file_that_is_only_predicted_on_has_the_tokens_alone(tmp_path):
+    path = tmp_path / "plain"
+    path.write_text("Ana\nRuiz\n\nhola\n")
+    assert read_conll(path) == [Sentence(("Ana", "Ruiz"), ()), Sentence(("hola",), ())]

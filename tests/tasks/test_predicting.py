@@ -1,0 +1,58 @@
+"""Predicting files with fine-tuned models, ours and others'."""
+
+import json
+
+import pytest
+
+from ner_support import write_conll, write_tiny_bert
+from unibert.errors import DataError
+from unibert.recipe import FineTune
+from unibert.tasks import ner
+from unibert.tasks.finetune import RESULT_FILE, finetune
+from unibert.tasks.predicting import predict_file
+
+SETTINGS = FineTune(epochs=3, batch_size=16, learning_rate=1e-2, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A tagger that has learned its pattern, and what it scores on a file."""
+    folder = tmp_path_factory.mktemp("tuned")
+    model = write_tiny_bert(folder / "encoder")
+    train, test = (write_conll(folder / name, 150, seed) for name, seed in (("train", 1), ("test", 2)))
+    scores = finetune("ner", model, train, None, test, SETTINGS, 1, folder / "model")["scores"]["und"]
+    return folder / "model", test, scores
+
+
+@pytest.mark.parametrize("form", ["jsonl", "conll"])
+def test_a_predicted_file_scores_as_the_test_did(tuned, tmp_path, form):
+    model, test, scores = tuned
+    output = tmp_path / f"found.{form}"
+    gold = ner.read(test, {})
+    plain = tmp_path / "plain"
+    plain.write_text("".join("".join(f"{word}\n" for word in sentence.words) + "\n" for sentence in gold))
+    assert predict_file(model, plain, output) == len(gold)
+    found = ner.read(output, {})
+    assert [sentence.words for sentence in found] == [sentence.words for sentence in gold]
+    assert ner.scores(gold, [sentence.tags for sentence in found], "und").items() <= scores.items()
+
+
+def test_a_model_of_another_tool_says_its_task_by_its_head(tuned, tmp_path):
+    import shutil
+
+    model = tmp_path / "model"
+    shutil.copytree(tuned[0], model)
+    (model / RESULT_FILE).unlink()
+    outputs = [tmp_path / name for name in ("one.jsonl", "two.jsonl")]
+    for folder, output in zip((tuned[0], model), outputs, strict=True):
+        predict_file(folder, tuned[1], output)
+    assert outputs[0].read_text() == outputs[1].read_text()
+    assert set(json.loads(outputs[0].read_text().splitlines()[0])) == {"tokens", "tags"}
+
+
+def test_an_encoder_that_was_not_fine_tuned_is_refused(tuned, tmp_path):
+    with pytest.raises(DataError, match="does not say what it was fine-tuned on"):
+        predict_file(tuned[0].parent / "encoder", tuned[1], tmp_path / "found.jsonl")
+    with pytest.raises(DataError, match="no config"):
+        predict_file(tmp_path, tuned[1], tmp_path / "found.jsonl")
+    assert not (tmp_path / "found.jsonl").exists()

@@ -17,6 +17,9 @@ def unibert(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
     return subprocess.run([sys.executable, "-m", "unibert", *arguments], capture_output=True, text=True, cwd=cwd)
 
 
+FINETUNE = ["finetune", "--model", "m", "--output", "o"]
+
+
 @pytest.mark.parametrize(
     "verb", [[], ["corpus"], ["pretrain"], ["finetune"], ["benchmark"], ["report"], ["push"], ["quickstart"], ["run"]]
 )
@@ -54,8 +57,14 @@ def test_check_and_show(tmp_path: Path) -> None:
         (["benchmark", str(RECIPES / "mini.toml"), "--dry-run"], 1, "Run `unibert pretrain --only student` first"),
         (["benchmark-worker", "nowhere", "--array", "a", "--index", "0"], 1, "no such file"),
         (["report", "nowhere"], 2, "no such recipe"),
-        (["finetune", "--task", "qa", "--model", "m", "--train", "t", "--test", "t", "--output", "o"], 2, "known: ner"),
-        (["finetune", "--model", "m", "--train", "missing.conll", "--test", "t", "--output", "o"], 1, "missing.conll"),
+        ([*FINETUNE, "--task", "chess", "--train", "t"], 1, "The tasks are: ner, nli, qa, sts"),
+        ([*FINETUNE, "--task", "ner", "--train", "missing.conll"], 1, "missing.conll: no such file"),
+        ([*FINETUNE, "--task", "nli", "--train", "a.csv", "--train", "b.csv"], 2, "a language each"),
+        ([*FINETUNE, "--task", "nli", "--train", "de=a.csv", "--train", "de=b.csv"], 2, "de was given before"),
+        ([*FINETUNE, "--task", "nli", "--train", "t", "--column", "premise"], 2, "NAME=VALUE is expected"),
+        ([*FINETUNE, "--task", "ner", "--train", "t", "--method", "magic"], 2, "--method: Input should be 'full'"),
+        (["predict", "--model", "m", "--input", "i", "--output", "o.jsonl"], 1, "not a model folder"),
+        (["data", "check", "xnlo", "--folder", "."], 1, "xnli"),
         (["push", "nowhere", "--to", "someone/model"], 1, "no such folder"),
         (["push", ".", "--to", "someone/model"], 1, "neither a model nor a run"),
         (["push", "."], 2, "Missing option '--to'"),

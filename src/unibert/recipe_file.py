@@ -162,9 +162,8 @@ def _write_table(node: Settings, path: tuple[str, ...], lines: list[str]) -> Non
     tables: list[tuple[str, Any]] = []
     for name, field in type(node).model_fields.items():
         value = getattr(node, name)
-        # A table with free names of settings; one of plain values (options for sbatch) is written as a value, and one
-        # of both (a family's sizes by name and by shape).
-        named = isinstance(value, dict) and value and all(isinstance(inner, Settings) for inner in value.values())
+        # A table with free names of settings; one of plain values (options for sbatch) is written as a value.
+        named = isinstance(value, dict) and any(isinstance(inner, Settings) for inner in value.values())
         if isinstance(value, Settings) or named:
             tables.append((name, value))
             continue
@@ -185,8 +184,6 @@ def _write_table(node: Settings, path: tuple[str, ...], lines: list[str]) -> Non
 def _toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    if isinstance(value, Settings):
-        value = value.model_dump(exclude_none=True)
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, bool | str):

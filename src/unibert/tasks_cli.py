@@ -71,7 +71,7 @@ def finetune(
         sts=sts,
     )
     result = run(
-        task, model, _files(train), _files(dev), _files(test), settings, seed, output, _pairs(column, "--column")
+        task, model, _files(train) or {}, _files(dev), _files(test), settings, seed, output, _pairs(column, "--column")
     )
     print(format_scores(result))
     print(output)

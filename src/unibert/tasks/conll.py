@@ -48,7 +48,7 @@ def read_sentences(path: Path, columns: Mapping[str, str]) -> list[Sentence]:
     if columns:
         raise DataError(
             f"{path}: columns of a CoNLL file have no names",
-            "Leave out the option columns; the token is read from the first column, its tag from the last.",
+            "Leave out --column (in a recipe: columns); the token stands in the first column, its tag in the last.",
         )
     return read_conll(path)
 

@@ -80,7 +80,8 @@ def check(split: Split, labels: Sequence[str], trained_on: str) -> None:
     if any(not pair.label for pair in split.samples):
         raise DataError(
             f"{split.source}: there are no labels in it",
-            "Add a column or field label to it, or say with the option columns what it is called there.",
+            "Add a column or field label to it, or say what it is called there: --column label=YOURS (in a recipe: "
+            "columns).",
         )
     if len(labels) < 2:
         raise DataError(

@@ -89,7 +89,7 @@ def questions_from_rows(
             if missing:
                 raise DataError(
                     f"{source}:{number}: no {missing[0]!r}; there is {', '.join(map(repr, row)) or 'nothing'}",
-                    f"Name the field by the option columns. {_LAYOUTS}",
+                    f"Say what it is called here: --column NAME=YOURS (in a recipe: columns). {_LAYOUTS}",
                 )
             given = {field: row[name] for field, name in names.items() if name in row}
             yield f"{source}:{number}", {"id": str(number), **given}

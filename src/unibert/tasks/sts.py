@@ -82,7 +82,8 @@ def check(split: Split, labels: Sequence[str], trained_on: str) -> None:
     if any(math.isnan(pair.score) for pair in split.samples):
         raise DataError(
             f"{split.source}: there are no scores in it",
-            "Add a column or field score to it, or say with the option columns what it is called there.",
+            "Add a column or field score to it, or say what it is called there: --column score=YOURS (in a recipe: "
+            "columns).",
         )
     if len({pair.score for pair in split.samples}) < 2:
         raise DataError(

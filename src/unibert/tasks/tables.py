@@ -226,7 +226,8 @@ def _header(place: str, cells: list[str], asked: _Wanted) -> dict[str, int]:
         f"{place}: {count} found, {len(asked.own)} expected ({', '.join(asked.own.values())}), and no header line that"
         " names them" + (f"; are its columns separated by {other}?" if other else ""),
         "Separate columns by tabs in .tsv and by commas in .csv; with more of them, give a header line with their"
-        f" names. Needed: {asked.described()}.",
+        f" names, or say which of yours they are: --column {next(iter(asked.own))}=YOURS (in a recipe: columns)."
+        f" Needed: {asked.described()}.",
     )
 
 
@@ -244,6 +245,5 @@ def _missing_columns(place: str, what: str, missing: list[str], there: list[str]
     named = " and no ".join(repr(asked.own[name]) for name in missing)
     return DataError(
         f"{place}: no {what} {named} in it; it has: {listed}",
-        f'Say what it is called here with the option columns, such as columns = {{{missing[0]} = "..."}}.'
-        f" Needed: {asked.described()}.",
+        f"Say what it is called here: --column {missing[0]}=YOURS (in a recipe: columns). Needed: {asked.described()}.",
     )

@@ -186,3 +186,12 @@ def test_a_byte_order_mark_is_no_part_of_the_recipe(tmp_path: Path) -> None:
     path = tmp_path / "bom.toml"
     path.write_bytes(b"\xef\xbb\xbf" + VALID.encode())
     assert load_recipe(path).name == "trial"
+
+
+def test_a_benchmark_s_own_fine_tuning_fills_tables_within_it_too():
+    from unibert.recipe import Benchmark
+
+    tree = {"finetune": {"epochs": 7, "method": "lora", "lora": {"rank": 16}}, "data": {"conll2002": {}}}
+    tree["data"]["conll2002"]["finetune"] = {"lora": {"alpha": 32.0}, "batch_size": 4}
+    own = Benchmark.model_validate(tree).data["conll2002"].finetune
+    assert (own.epochs, own.batch_size, own.lora.rank, own.lora.alpha) == (7, 4, 16, 32.0)

@@ -127,6 +127,20 @@ def make_folder(path: Path) -> None:
         _flush_folder(folder.parent)
 
 
+def see_that_it_can_be_written(path: Path) -> None:
+    """Refuse a place that cannot be written to before the work is done whose result goes there.
+
+    Raises:
+        DataError: names the place and the reason.
+    """
+    try:
+        make_folder(path.parent)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})", "Name another place for the result.") from None
+
+
 def _flush_file(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())

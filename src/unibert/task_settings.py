@@ -151,6 +151,17 @@ class GridExecutor(Settings):
         return self
 
 
+def _filled(own: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
+    """A table with what it leaves out from the common one, tables within it likewise."""
+    return {
+        **common,
+        **{
+            key: _filled(value, common[key]) if isinstance(value, dict) and isinstance(common.get(key), dict) else value
+            for key, value in own.items()
+        },
+    }
+
+
 class Benchmark(Settings):
     """Which encoders are fine-tuned on what: models x benchmarks x settings x languages x seeds."""
 
@@ -182,7 +193,7 @@ class Benchmark(Settings):
         if not isinstance(common, dict) or not isinstance(data, dict):
             return tree
         filled = {
-            name: {**table, "finetune": {**common, **own}}
+            name: {**table, "finetune": _filled(own, common)}
             if isinstance(table, dict) and isinstance(own := table.get("finetune", {}), dict)
             else table
             for name, table in data.items()

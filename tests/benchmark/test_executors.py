@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +20,7 @@ from unibert.benchmark.executors import Progress
 from unibert.benchmark.grid import run_benchmark
 from unibert.benchmark.plan import plan
 from unibert.errors import DataError, Interrupted, UniBertError
+from unibert.task_settings import GridExecutor
 
 
 @pytest.fixture(autouse=True)
@@ -210,6 +213,28 @@ def test_a_slurm_array_gives_the_scores_of_one_process(slurm, world, here):
     assert script.index("export GREETING=hello") < script.index("benchmark-worker")
     run(world, settings)
     assert len((slurm / "options").read_text().splitlines()) == 1
+
+
+def test_more_runs_than_an_array_may_have_are_several_arrays(slurm, world, monkeypatch):
+    submitted, waited = [], []
+
+    def sbatch(command, **options):
+        text = Path(command[-1]).read_text()
+        submitted.append([line.removeprefix("#SBATCH --") for line in text.splitlines() if "#SBATCH" in line])
+        return SimpleNamespace(returncode=0, stdout=f"Submitted batch job {len(submitted)}")
+
+    monkeypatch.setattr(clusters, "_LARGEST_ARRAY", 2)
+    monkeypatch.setattr(clusters, "_jobs_of_earlier_commands", lambda folder: {})
+    monkeypatch.setattr(clusters, "_wait_for_jobs", lambda jobs, *rest: waited.append(dict(jobs)))
+    monkeypatch.setattr(clusters.subprocess, "run", sbatch)
+    runs = [SimpleNamespace(address=str(number), samples=-number) for number in range(5)]
+    clusters.run_on_slurm(runs, GridExecutor.model_validate(SLURM), world / "out", None)
+    assert waited == [{"1": ["0", "1"], "2": ["2", "3"], "3": ["4"]}]
+    assert [next(line for line in lines if "array" in line) for lines in submitted][-1] == "array=0-0%1"
+    assert [line for lines in submitted for line in lines if "dependency" in line] == [
+        "dependency=afterany:1",
+        "dependency=afterany:2",
+    ]
 
 
 @pytest.mark.slow

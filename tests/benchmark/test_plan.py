@@ -95,6 +95,20 @@ def test_a_changed_file_changes_the_runs_that_use_it(world, split):
         assert (old.address == new.address) == (new.languages == ("yy",))
 
 
+def test_other_columns_of_the_same_file_make_other_runs(world):
+    rows = "".join(
+        f'{{"tokens": ["Ana", "Rom"], "coarse": ["B-PER", "O"], "fine": ["B-A{n % 2}", "B-B"]}}\n' for n in range(6)
+    )
+    (world / "both.jsonl").write_text(rows, encoding="utf-8")
+    files = {"xx": dict.fromkeys(("train", "test"), str(world / "both.jsonl"))}
+
+    def found(tags):
+        return addresses(world, data={"ner": {"task": "ner", "files": files, "columns": {"tags": tags}}})
+
+    assert not set(found("coarse")) & set(found("fine"))
+    assert found("fine") == found("fine")
+
+
 def test_another_teacher_makes_another_run_and_other_waves(world):
     write_tiny_bert(world / "third", seed=3)
     tree = settings_of(world).finetune.model_dump()
@@ -166,6 +180,14 @@ def test_languages_that_lack_a_part(world, loaded, parts, setting, expected):
     assert "ner: a note" in planned.notes
 
 
+def test_a_language_without_dev_to_choose_by_is_named(world, loaded):
+    loaded({"de": WHOLE, "en": "train test"})
+    finetune = {"learning_rates": [1e-3, 1e-2]}
+    with pytest.raises(DataError, match=r"benchmark.data.\w+, each, en: several learning rates") as caught:
+        plan(small(world, "all", "each", finetune=finetune), models_of(world))
+    assert "split = true" in caught.value.fix
+
+
 def test_mono_leaves_the_pairs_out_and_each_keeps_them(world, loaded):
     loaded({"de": WHOLE, "de-en": WHOLE, "en": WHOLE}, mono=["de", "en"])
     planned = plan(small(world, "each", "all", "mono"), models_of(world))
@@ -215,6 +237,12 @@ def test_training_parts_of_another_benchmark(world):
     assert any("other: nothing is trained on it, because no language has a test part" in note for note in planned.notes)
     write_work(run, world / "out")
     assert dict(read_work(world / "out", run.address).data) == dict(run.data)
+    assert run.title == "mine, trained on other"
+    data["mine"]["max_train"] = 7
+    (fewer,) = plan(small(world, "all", data=data), models_of(world)).runs
+    assert len(fewer.data["xx"].train.samples) == 7
+    write_work(fewer, world / "out")
+    assert dict(read_work(world / "out", fewer.address).data) == dict(fewer.data)
 
 
 # Names -------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Made parts: fixed by content, whole, apart, and of the sizes that were asked for."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from unibert.benchmark.splitting import draw, group_keys, split_parts
 from unibert.tasks.conll import Sentence
 from unibert.tasks.data import Split, Splits
 from unibert.tasks.nli import Pair
-from unibert.tasks.squad import Answer, Question
+from unibert.tasks.squad import Answer, Question, read_questions
 from unibert.tasks.sts import ScoredPair
 
 
@@ -88,6 +90,25 @@ def test_questions_on_one_text_stay_together_in_all_languages():
     assert set(places.values()) == {"train", "dev", "test"}
 
 
+def test_questions_that_are_only_numbered_are_not_parallel(tmp_path):
+    """Linked over their lines' numbers, questions on 4 and on 5 to a text would all be one group."""
+    languages = {}
+    for language, on_one_text in (("de", 4), ("en", 5)):
+        answers = {"text": [language], "answer_start": [0]}
+        rows = [
+            {"context": f"{language} {line // on_one_text}", "question": f"{line}?", "answers": answers}
+            for line in range(400)
+        ]
+        path = tmp_path / f"{language}.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        languages[language] = Splits(train=part(read_questions(path, {})))
+    divided = split_parts("qa", languages, None).languages
+    for splits in divided.values():
+        assert set(sizes(splits)) == {"train", "dev", "test"}
+        texts = [{found.context for found in split.samples} for split in splits.parts]
+        assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
+
+
 def test_parallel_pairs_stay_together_and_so_do_those_of_one_premise():
     rows = range(600)
     languages = {
@@ -104,6 +125,9 @@ def test_parallel_pairs_stay_together_and_so_do_those_of_one_premise():
     assert not (premises[0] & premises[1] or premises[0] & premises[2] or premises[1] & premises[2])
     alone = split_parts("nli", {"en": languages["en"]}, True).languages
     assert alone["en"] == divided["en"]
+    del languages["de"].dev.samples[7]
+    assert any("translations of one sample" in note for note in split_parts("nli", languages, True).notes)
+    assert not any("translations" in note for note in split_parts("nli", {"en": languages["en"]}, True).notes)
 
 
 def test_own_pairs_of_equal_number_count_as_parallel():
@@ -115,8 +139,11 @@ def test_own_pairs_of_equal_number_count_as_parallel():
         pair.first[3:] for pair in divided["de"].test.samples
     ]
     del languages["de"].train.samples[0]
-    divided = split_parts("sts", languages, None).languages
-    assert len(divided["en"].test.samples) + len(divided["de"].test.samples) > 0
+    uneven = split_parts("sts", languages, None).languages
+    assert len(uneven["en"].test.samples) + len(uneven["de"].test.samples) > 0
+    # Another language has moved samples of this one: they are another part, and results on it other results.
+    assert uneven["en"].test.samples != divided["en"].test.samples
+    assert uneven["en"].test.sha256 != divided["en"].test.sha256
 
 
 def test_where_a_sample_stands_in_its_file_does_not_count():

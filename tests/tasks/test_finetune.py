@@ -255,6 +255,20 @@ def test_a_student_learns_a_task_from_a_fine_tuned_teacher(world, tmp_path):
     assert found["scores"]["und"]["f1"] > 85
 
 
+def test_the_teacher_is_where_the_student_is_trained(world, monkeypatch):
+    """The student is moved to the GPU when its training begins, after the teacher was loaded."""
+    import torch
+
+    from unibert.tasks import task_distillation
+
+    monkeypatch.setattr(task_distillation, "best_device", lambda: torch.device("meta"))
+    lesson = TaskDistillation(teacher="x", hidden_weight=0.1)
+    settings = SETTINGS.model_copy(update={"distillation": lesson})
+    teacher, student = (ner.load(find_encoder(world / "model"), ["O", "B-X"], settings)[0] for _ in range(2))
+    made = task_distillation.Lesson(ner, teacher, student, settings, 1)
+    assert {weight.device.type for part in (made.teacher, made.projections) for weight in part.parameters()} == {"meta"}
+
+
 def test_a_teacher_of_other_labels_is_refused(world, tmp_path):
     people = write_conll(tmp_path / "people", 60, 5, places=False)
     run(

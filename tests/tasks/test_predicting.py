@@ -6,7 +6,7 @@ import pytest
 
 from ner_support import write_conll, write_tiny_bert
 from unibert.errors import DataError
-from unibert.recipe import FineTune
+from unibert.recipe import FineTune, TaskDistillation
 from unibert.tasks import ner
 from unibert.tasks.finetune import RESULT_FILE, finetune
 from unibert.tasks.predicting import predict_file
@@ -24,6 +24,18 @@ def tuned(tmp_path_factory):
     return folder / "model", test, scores
 
 
+def test_a_file_is_predicted_on_the_best_device(tuned, tmp_path, monkeypatch):
+    import torch
+
+    def predict(model, tokenizer, samples, settings, advance):
+        assert model.device.type == "meta"
+        return [["O"] * len(sample.words) for sample in samples]
+
+    monkeypatch.setattr("unibert.tasks.predicting.best_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(ner, "predict", predict)
+    assert predict_file(tuned[0], tuned[1], tmp_path / "found.jsonl") == 150
+
+
 @pytest.mark.parametrize("form", ["jsonl", "conll"])
 def test_a_predicted_file_scores_as_the_test_did(tuned, tmp_path, form):
     model, test, scores = tuned
@@ -35,6 +47,23 @@ def test_a_predicted_file_scores_as_the_test_did(tuned, tmp_path, form):
     found = ner.read(output, {})
     assert [sentence.words for sentence in found] == [sentence.words for sentence in gold]
     assert ner.scores(gold, [sentence.tags for sentence in found], "und").items() <= scores.items()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tuned, tmp_path, monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("work that would be lost")
+
+    model, test, _ = tuned
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(ner, "predict", never)
+    monkeypatch.setattr("unibert.tasks.finetune.fine_tune", never)
+    with pytest.raises(DataError, match=r"found.jsonl: cannot be written"):
+        predict_file(model, test, tmp_path / "file" / "found.jsonl")
+    with pytest.raises(DataError, match="is a folder"):
+        predict_file(model, test, tmp_path)
+    with pytest.raises(DataError, match="model: cannot be written"):
+        finetune("ner", model.parent / "encoder", test, None, None, SETTINGS, 1, tmp_path / "file" / "model")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_model_of_another_tool_says_its_task_by_its_head(tuned, tmp_path):
@@ -56,3 +85,22 @@ def test_an_encoder_that_was_not_fine_tuned_is_refused(tuned, tmp_path):
     with pytest.raises(DataError, match="no config"):
         predict_file(tmp_path, tuned[1], tmp_path / "found.jsonl")
     assert not (tmp_path / "found.jsonl").exists()
+
+
+@pytest.mark.parametrize("task", ["qa", "sts", "nli"])
+@pytest.mark.parametrize("model", ["encoder", "model"])
+def test_a_model_that_would_get_a_new_head_neither_predicts_nor_teaches(tuned, tmp_path, task, model):
+    rows = {
+        "qa": '{"context": "gona dora", "question": "dora", "answers": {"text": ["dora"], "answer_start": [5]}}',
+        "sts": '{"sentence1": "gona", "sentence2": "dora", "score": %d}',
+        "nli": '{"premise": "gona", "hypothesis": "dora", "label": %d}',
+    }
+    lines = [rows[task] % number if "%" in rows[task] else rows[task] for number in range(4)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    folder = tuned[0].parent / model
+    with pytest.raises(DataError, match=f"not fine-tuned for {task}"):
+        predict_file(folder, tmp_path / "a.jsonl", tmp_path / "found.jsonl", task=task)
+    settings = SETTINGS.model_copy(update={"distillation": TaskDistillation(teacher=str(folder)), "max_length": 32})
+    encoder = tuned[0].parent / "encoder"
+    with pytest.raises(DataError, match=f"not fine-tuned for {task}|it knows the labels"):
+        finetune(task, encoder, tmp_path / "a.jsonl", None, None, settings, 1)

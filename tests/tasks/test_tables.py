@@ -116,7 +116,11 @@ def test_an_optional_column_that_is_there_is_read(tmp_path):
         ("f.tsv", b"a\tb\tc\na\tb\n", ["f.tsv:2", "2 columns found", "3 expected"]),
         ("f.tsv", b"a\tb\tc\n\na\tb\tc\td\n", ["f.tsv:3", "4 columns found"]),
         ("f.tsv", b"a\tb\n", ["f.tsv:1", "2 columns found, 3 expected", "premise, hypothesis, label", "no header"]),
-        ("f.tsv", b"premise\ttext\tlabel\tid\n", ["f.tsv:1", "no column 'hypothesis'", "text, label, id", "--column hypothesis=YOURS"]),
+        (
+            "f.tsv",
+            b"premise\ttext\tlabel\tid\n",
+            ["f.tsv:1", "no column 'hypothesis'", "text, label, id", "--column hypothesis=YOURS"],
+        ),
         ("f.tsv", b"x\ty\tlabel\n", ["no column 'premise' and no 'hypothesis'", "--column premise=YOURS"]),
         ("f.tsv", b"premise\tpremise\thypothesis\tlabel\n", ["f.tsv:1", "two columns are called 'premise'"]),
         ("f.csv", b"premise;hypothesis;label\na;b;c\n", ["f.csv:1", "1 column found", "separated by semicolons?"]),

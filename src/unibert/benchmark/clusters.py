@@ -25,6 +25,8 @@ from unibert.task_settings import GridExecutor
 _TABLE = "benchmark.executor"
 _POLL = 2.0
 """Seconds between two looks at the queue and the results."""
+_LARGEST_ARRAY = 1000
+"""Tasks of an array; Slurm itself refuses more, unless its MaxArraySize was raised."""
 _GRACE = 60.0
 """Seconds after the end of a job within which its results may still appear."""
 
@@ -137,9 +139,12 @@ def run_on_slurm(runs: Sequence[Run], settings: GridExecutor, folder: Path, prog
     jobs = _jobs_of_earlier_commands(folder)
     covered = {address for addresses in jobs.values() for address in addresses}
     new = [run for run in runs if run.address not in covered]
-    if new:
-        addresses = [run.address for run in sorted(new, key=lambda run: -run.samples)]
-        jobs[_submit(addresses, settings, folder)] = addresses
+    addresses = [run.address for run in sorted(new, key=lambda run: -run.samples)]
+    before: str | None = None
+    for start in range(0, len(addresses), _LARGEST_ARRAY):
+        chosen = addresses[start : start + _LARGEST_ARRAY]
+        before = _submit(chosen, settings, folder, before)
+        jobs[before] = chosen
     try:
         _wait_for_jobs(jobs, runs, folder, progress)
     except KeyboardInterrupt:
@@ -168,15 +173,22 @@ def work_on_array(folder: Path, array: str, index: int) -> None:
         perform_work(folder, str(addresses[index]))
 
 
-def _submit(addresses: list[str], settings: GridExecutor, folder: Path) -> str:
-    """Submit an array; returns the job's number."""
+def _submit(addresses: list[str], settings: GridExecutor, folder: Path, before: str | None = None) -> str:
+    """Submit an array; returns the job's number.
+
+    Args:
+        addresses: of its runs.
+        settings: the executor's.
+        folder: of the benchmark.
+        before: a job that it waits for, so that no more than `settings.workers` tasks are at work.
+    """
     name = fingerprint(addresses)
     place = folder.absolute() / "slurm" / name
     make_folder(place / "logs")
     write_json(place / "runs.json", addresses)
     script = place / "array.sh"
     with atomic_file(script) as stream:
-        stream.write(_script(len(addresses), settings, folder.absolute(), name))
+        stream.write(_script(len(addresses), settings, folder.absolute(), name, before))
     done = subprocess.run(["sbatch", str(script)], capture_output=True, text=True)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split()) or "no reason given"
@@ -189,7 +201,7 @@ def _submit(addresses: list[str], settings: GridExecutor, folder: Path) -> str:
     return job
 
 
-def _script(tasks: int, settings: GridExecutor, folder: Path, array: str) -> str:
+def _script(tasks: int, settings: GridExecutor, folder: Path, array: str, before: str | None = None) -> str:
     options = {
         "job-name": "unibert",
         "partition": settings.partition or "",
@@ -199,6 +211,7 @@ def _script(tasks: int, settings: GridExecutor, folder: Path, array: str) -> str
         # In MB, because Slurm takes whole numbers only.
         "mem": f"{round(settings.memory_gb * 1000)}M",
         **({"gpus": str(settings.gpus)} if settings.gpus else {}),
+        **({"dependency": f"afterany:{before}"} if before else {}),
         "output": str(folder / "slurm" / array / "logs" / "%A_%a.out"),
         **settings.sbatch,
     }

@@ -166,7 +166,8 @@ def with_training_of(data: LoadedData, other: LoadedData, most: int | None = Non
             "Name a benchmark in train_on that has a training part in at least one of them.",
         )
     notes = [note for note in data.notes if "no training part" not in note]
-    return replace(data, languages=languages, notes=[*notes, f"trained on {other.title}", *other.notes])
+    title = f"{data.title}, trained on {other.title}"
+    return replace(data, title=title, languages=languages, notes=[*notes, f"trained on {other.title}", *other.notes])
 
 
 def _refused(error: DataError, refuse: Refuse | None) -> None:
@@ -316,9 +317,16 @@ def _read_own(parts: _Parts, name: str, settings: BenchmarkData, refuse: Refuse 
             place = Path(path).expanduser()
             try:
                 samples = task.read(place, settings.columns)
-                parts.add(language, part, Split(str(path), sha256_of_file(place), samples))
+                parts.add(language, part, Split(str(path), _digest_of_own(place, settings.columns), samples))
             except DataError as error:
                 _refused(error, refuse)
+
+
+def _digest_of_own(path: Path, columns: Mapping[str, str]) -> str:
+    """Which samples these are is decided by the columns that are read, too."""
+    sha256 = sha256_of_file(path)
+    named = ", ".join(f"{name!r} is {own!r}" for name, own in sorted(columns.items()) if name != own)
+    return derived(sha256, f"columns: {named}") if named else sha256
 
 
 # What is asked for --------------------------------------------------------------------------------------------------

@@ -129,8 +129,12 @@ def _entry(name: str, benchmark: Benchmark, notes: list[str]) -> _Entry:
     for setting in dict.fromkeys(benchmark.settings):
         found, said = _fillings(setting, loaded, benchmark)
         notes += [f"{name}, {setting}: {note}" for note in said]
-        for _, data in found:
-            check_data(task, data, finetune)
+        for languages, data in found:
+            try:
+                check_data(task, data, finetune)
+            except DataError as error:
+                place = f"benchmark.data.{name}, {setting}, {' '.join(languages)}"
+                raise DataError(f"{place}: {error.message}", error.fix) from None
         fillings[setting] = found
     return _Entry(source, loaded, finetune, fillings)
 

@@ -39,7 +39,7 @@ class Source:
         loaded = load_data(self.name, self.data)
         if self.data.train_on is None or self.training is None:
             return loaded
-        return with_training_of(loaded, load_data(self.data.train_on, self.training))
+        return with_training_of(loaded, load_data(self.data.train_on, self.training), self.data.max_train)
 
     def only(self, trained: Sequence[str], used: Sequence[str]) -> Source:
         """The same with the languages that a run needs and no others."""

@@ -56,6 +56,11 @@ def split_parts(task: str, languages: Mapping[str, Splits], parallel: bool | Non
         even = len({len(found) for found in samples.values()}) == 1
         likely = len(samples) > 1 and task in ("nli", "sts")
         keys = group_keys(task, samples, even and (likely if parallel is None else parallel))
+        if parallel and not even:
+            notes.append(
+                f"{' '.join(chosen)}: not equally many rows of {part}, so translations of one sample may be in "
+                "different parts; what is trained on all languages may have seen what it is tested on"
+            )
         for language in chosen:
             divided[language] = _divide(languages[language], part, shares, keys[language])
         into = ", ".join(f"{name} {share:.0%}" for name, share in shares)
@@ -65,13 +70,14 @@ def split_parts(task: str, languages: Mapping[str, Splits], parallel: bool | Non
 
 def _divide(splits: Splits, part: str, shares: tuple[tuple[str, float], ...], keys: Sequence[str]) -> Splits:
     whole: Split = getattr(splits, part)
-    made: dict[str, list[Any]] = {name: [] for name, _ in shares}
-    for sample, key in zip(whole.samples, keys, strict=True):
-        made[_part_of(key, shares)].append(sample)
+    made: dict[str, list[int]] = {name: [] for name, _ in shares}
+    for row, key in enumerate(keys):
+        made[_part_of(key, shares)].append(row)
     kept = {name: getattr(splits, name) for name in ("train", "dev", "test") if name != part}
-    for name, share in shares:
-        rule = f"split of {part}: {name} {share:.4f} of {len(shares)}"
-        kept[name] = Split(whole.source, derived(whole.sha256, rule), made[name]) if made[name] else None
+    for name, rows in made.items():
+        # Other languages may decide where a row goes, so the rule alone does not say which samples these are.
+        digest = derived(whole.sha256, f"split of {part}: {name}, rows {' '.join(map(str, rows))}")
+        kept[name] = Split(whole.source, digest, [whole.samples[row] for row in rows]) if rows else None
     return Splits(**kept)
 
 
@@ -128,7 +134,8 @@ def group_keys(task: str, languages: Mapping[str, Sequence[Any]], parallel: bool
 def _tokens(task: str, sample: Any, language: str, row: int | None) -> Iterable[Hashable]:
     """What a sample shares with others; the first names it, whatever other languages there are."""
     if task == "qa":
-        return ("id", sample.id), ("context", language, sample.context)
+        name = ("id", language, sample.id) if sample.numbered else ("id", sample.id)
+        return name, ("context", language, sample.context)
     if task == "nli":
         premise = ("premise", language, sample.premise)
         return (premise,) if row is None else (("row", f"{row:09}"), premise)

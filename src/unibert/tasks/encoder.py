@@ -162,6 +162,31 @@ def load_with_head(
     return model, tokenizer
 
 
+def check_trained(encoder: Encoder, model: Any, task: str) -> None:
+    """Refuse a model that got a new head when it was loaded: what it says is drawn by lot.
+
+    Args:
+        encoder: what it was loaded from.
+        model: from a task's `load`.
+        task: its name.
+
+    Raises:
+        DataError: its files are those of another kind of model.
+    """
+    from transformers import AutoConfig, PreTrainedModel
+
+    saved = AutoConfig.from_pretrained(encoder.source, trust_remote_code=False)
+    # A bi-encoder is saved as the encoder that it consists of.
+    kind = type(model if isinstance(model, PreTrainedModel) else model.base_model).__name__
+    kinds = saved.architectures or [kind]
+    if kind not in kinds or saved.num_labels != model.config.num_labels:
+        raise DataError(
+            f"model {encoder.name}: not fine-tuned for {task} in this way (a {kinds[0]} of {saved.num_labels} labels, "
+            f"not a {kind} of {model.config.num_labels})",
+            f"Fine-tune it first: unibert finetune --task {task}.",
+        )
+
+
 def _load_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unibert.errors import DataError
-from unibert.files import atomic_folder, sha256_of_file, write_json
+from unibert.files import atomic_folder, see_that_it_can_be_written, sha256_of_file, write_json
 from unibert.models.allocator import keep_freed_memory
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
@@ -168,7 +168,7 @@ def check_data(task: Task, data: Mapping[str, Splits], settings: FineTune) -> li
     if len(settings.learning_rates) > 1 and not any(splits.dev for splits in data.values()):
         raise DataError(
             "several learning rates to choose from, and no dev data to choose by",
-            "Give a dev file, or one learning rate.",
+            "Give a dev file (in a benchmark, `split = true` makes one), or one learning rate.",
         )
     labels = task.label_names(samples)
     for _, splits in sorted(data.items()):
@@ -323,3 +323,4 @@ def _check_output(output: Path) -> None:
     """Saving replaces the whole folder, so only an empty one or an earlier fine-tuned model may stand there."""
     if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / RESULT_FILE).is_file()):
         raise DataError(f"{output}: exists and is no fine-tuned model", "Name another folder for the result.")
+    see_that_it_can_be_written(output)

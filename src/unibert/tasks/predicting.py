@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from unibert.errors import DataError
-from unibert.files import atomic_file, read_json
+from unibert.files import atomic_file, read_json, see_that_it_can_be_written
 from unibert.models.positions import position_limit
+from unibert.models.precision import best_device
 from unibert.progress import progress_bar
 from unibert.recipe import FineTune
-from unibert.tasks.encoder import find_encoder
+from unibert.tasks.encoder import check_trained, find_encoder
 from unibert.tasks.finetune import RESULT_FILE
 from unibert.tasks.task import Task, find_task
 
@@ -42,9 +43,14 @@ def predict_file(
     tagged = output.suffix == ".conll"
     if tagged and kind.NAME != "ner":
         raise DataError(f"{output}: only predictions of ner can be written as CoNLL", "Name a .jsonl file.")
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder", "Name a file for the predictions.")
+    see_that_it_can_be_written(output)
     samples = kind.read(source, columns or {})
     encoder = find_encoder(model)
     loaded, tokenizer = kind.load(encoder, _labels(model), settings)
+    check_trained(encoder, loaded, kind.NAME)
+    loaded = loaded.to(best_device())
     limit = position_limit(loaded)
     settings = settings.model_copy(update={"max_length": min(settings.max_length, limit or settings.max_length)})
     with progress_bar(len(samples), "predicting", "sample") as bar:

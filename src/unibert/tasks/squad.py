@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Question:
     question: str
     context: str
     answers: tuple[Answer, ...]
+    numbered: bool = field(default=False, compare=False, repr=False)
+    """Whether the id is only the number of its line: the same one in another file is another question."""
 
 
 def read_questions(path: Path, columns: Mapping[str, str]) -> list[Question]:
@@ -92,7 +94,7 @@ def questions_from_rows(
                     f"Say what it is called here: --column NAME=YOURS (in a recipe: columns). {_LAYOUTS}",
                 )
             given = {field: row[name] for field, name in names.items() if name in row}
-            yield f"{source}:{number}", {"id": str(number), **given}
+            yield f"{source}:{number}", {"id": str(number), "numbered": "id" not in given, **given}
 
     return _collected(named(), source)
 
@@ -194,7 +196,8 @@ def _question(row: Mapping[str, Any], place: str) -> Question:
     if row.get("is_impossible"):
         raise DataError(f"{place}: it has no answer in its context (is_impossible, as in SQuAD 2)", _SQUAD_2)
     answers = tuple(_answer(text, start, context, place) for text, start in _answers(row, place))
-    return Question(_text(identity, "id", place), _text(row["question"], "question", place), context, answers)
+    question = _text(row["question"], "question", place)
+    return Question(_text(identity, "id", place), question, context, answers, bool(row.get("numbered")))
 
 
 def _text(value: Any, what: str, place: str) -> str:

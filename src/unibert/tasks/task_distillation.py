@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from unibert.errors import DataError
+from unibert.models.precision import best_device
 from unibert.models.projections import Projections, layer_map
 from unibert.models.teacher import check_same_tokenizer
 from unibert.pretrain.objectives import hidden_state_loss
 from unibert.recipe import FineTune
-from unibert.tasks.encoder import find_encoder
+from unibert.tasks.encoder import check_trained, find_encoder
 from unibert.tasks.task import Task
 
 
@@ -37,16 +38,16 @@ class Lesson:
         assert settings.distillation is not None
         self.task = task
         self.settings = settings.distillation
-        self.teacher = teacher.eval().requires_grad_(False).to(student.device)
+        # Where the Trainer is going to put the student, which may still be elsewhere.
+        device = best_device()
+        self.teacher = teacher.eval().requires_grad_(False).to(device)
         self._arguments = set(inspect.signature(teacher.forward).parameters)
         self.layers: list[tuple[int, int]] = []
         self.projections: Projections | None = None
         if self.settings.hidden_weight > 0:
             ours, theirs = student.config, teacher.config
             self.layers = layer_map(ours.num_hidden_layers, theirs.num_hidden_layers, "all")
-            self.projections = Projections(len(self.layers), ours.hidden_size, theirs.hidden_size, seed).to(
-                student.device
-            )
+            self.projections = Projections(len(self.layers), ours.hidden_size, theirs.hidden_size, seed).to(device)
 
     def loss(self, model: Any, batch: Mapping[str, Any]) -> Tensor:
         """(1 - w) L_labels + w L_teacher + w_h L_hidden of the student on a batch."""
@@ -86,6 +87,7 @@ def load_teacher(task: Task, folder: str | Path, labels: list[str], tokenizer: A
             "Fine-tune the teacher on the same training files.",
         )
     teacher, _ = task.load(encoder, labels, settings)
+    check_trained(encoder, teacher, task.NAME)
     check_same_tokenizer(folder, teacher, tokenizer)
     return teacher
 

@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "unibert"
 FLOORS = [
     ["errors"],
     ["files", "processes", "progress", "stopping"],
+    ["crew"],
     ["languages", "runs", "settings", "tokenizer_files"],
     ["pretrain_settings", "task_settings"],
     ["recipe"],

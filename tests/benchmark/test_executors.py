@@ -61,7 +61,7 @@ def test_processes_give_the_scores_of_one(world, here):
 
 @pytest.mark.parametrize("times", [1, 9])
 def test_a_run_whose_process_is_killed_is_done_once_more(world, here, monkeypatch, times):
-    monkeypatch.setattr(executors, "_work", grid_support.work_and_be_killed)
+    monkeypatch.setattr(executors, "_prepare", grid_support.prepare_and_be_killed)
     victim = plan(small(world), models_of(world)).runs[1]
     (world / "out").mkdir()
     (world / "out" / "kill").write_text(str(times))

@@ -66,22 +66,21 @@ def models_of(folder: Path) -> dict[str, Path]:
     return {"student": folder / "student", "teacher": folder / "teacher"}
 
 
-def work_and_be_killed(folder, *arguments):
-    """What a process of the pool does, which is killed in the middle of runs as often as `folder/kill` says."""
+def prepare_and_be_killed(number, folder, threads):
+    """What a process of the crew does, which is killed in the middle of runs as often as `folder/kill` says."""
     from unibert.benchmark import executors
 
-    real = executors.perform_work
+    real = executors._prepare(number, folder, threads)
 
-    def killed(folder, address, advance):
+    def killed(address, advance):
         advance(8)
         times = int((folder / "kill").read_text())
         if times and address == (folder / "victim").read_text():
             (folder / "kill").write_text(str(times - 1))
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(folder, address, advance)
+        return real(address, advance)
 
-    executors.perform_work = killed
-    executors._work(folder, *arguments)
+    return killed
 
 
 def make_result(model="student", setting="each", languages=("es",), seed=1, f1=50.0, **changes):

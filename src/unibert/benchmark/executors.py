@@ -5,20 +5,23 @@ Each executor only sees to it that every run is attempted; what came out stands 
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import multiprocessing.connection
 import os
 import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from unibert.benchmark.run import Run, finished, write_work
-from unibert.benchmark.worker import perform, perform_work, read_failure, short_collections, write_failure
+from unibert.benchmark.worker import (
+    freeze_what_is_loaded,
+    perform,
+    perform_work,
+    read_failure,
+    short_collections,
+    write_failure,
+)
+from unibert.crew import Crew
 from unibert.errors import UniBertError
-from unibert.processes import interrupts_held, work_for_parent
 from unibert.runs import usable_cores
 from unibert.task_settings import GridExecutor
 
@@ -94,7 +97,7 @@ def run_all(runs: Sequence[Run], settings: GridExecutor, folder: Path, progress:
     for run in runs:
         write_work(run, folder)
     if settings.kind == "local":
-        _Pool(runs, settings.workers, folder, progress).run()
+        _side_by_side(runs, settings.workers, folder, progress)
     elif settings.kind == "ray":
         from unibert.benchmark.clusters import run_on_ray
 
@@ -113,124 +116,55 @@ def _here(runs: Sequence[Run], folder: Path, progress: Progress) -> None:
             progress.end(run)
 
 
-class _Pool:
-    """Processes of this machine, each of which does one run after the other.
+def _side_by_side(runs: Sequence[Run], workers: int, folder: Path, progress: Progress) -> None:
+    """Attempt every run in processes of this machine, each of which does one run after the other.
 
     A run whose process is killed is done once more after all others, with nothing beside it.
     """
+    by_address = {run.address: run for run in runs}
 
-    def __init__(self, runs: Sequence[Run], workers: int, folder: Path, progress: Progress) -> None:
-        self._runs, self._folder, self._progress = runs, folder, progress
-        self._workers = workers
+    def attempt(addresses: Sequence[str], side_by_side: int) -> list[str]:
+        threads = max(1, usable_cores() // side_by_side)
+        crew: Crew[str] = Crew(side_by_side, _prepare, (folder, threads), _cannot_start)
+        return crew.run(
+            addresses,
+            done=lambda address: progress.end(by_address[address]),
+            show=progress.show,
+            begun=lambda address: progress.begin(by_address[address]),
+        )
 
-    def run(self) -> None:
-        """Attempt every run."""
-        # The longest first, so that no process is left with a long one at the end.
-        ordered = sorted(self._runs, key=lambda run: -run.samples)
-        killed = self._side_by_side(ordered, self._workers)
-        for run in killed:
-            if self._side_by_side([run], 1):
-                write_failure(self._folder, run.address, str(run), KILLED)
-            self._progress.end(run)
-
-    def _side_by_side(self, runs: Sequence[Run], workers: int) -> list[Run]:
-        """Attempt some runs; returns those whose process was killed."""
-        waiting, killed = deque(runs), []
-        crew = [_Worker(self._folder, number, workers) for number in range(min(workers, len(runs)))]
-        try:
-            while any(worker.busy for worker in crew):
-                ready = multiprocessing.connection.wait([w.connection for w in crew if w.busy], timeout=0.3)
-                for worker in [w for w in crew if w.connection in ready]:
-                    alive, done = worker.collect(), worker.run
-                    if not alive and done is not None:
-                        killed.append(done)
-                        crew.remove(worker)
-                        if waiting:
-                            crew.append(_Worker(self._folder, worker.number, workers))
-                        continue
-                    if done is not None:
-                        self._progress.end(done)
-                    if waiting:
-                        self._progress.begin(waiting[0])
-                    worker.give(waiting.popleft() if waiting else None)
-                self._progress.show(sum(worker.samples.value for worker in crew))
-        except BaseException:
-            for worker in crew:
-                worker.process.terminate()
-            raise
-        finally:
-            for worker in crew:
-                worker.process.join()
-        return killed
+    # The longest first, so that no process is left with a long one at the end.
+    for address in attempt(sorted(by_address, key=lambda address: -by_address[address].samples), workers):
+        if attempt([address], 1):
+            write_failure(folder, address, str(by_address[address]), KILLED)
+        progress.end(by_address[address])
 
 
-class _Worker:
-    """A process that does one run after the other."""
-
-    def __init__(self, folder: Path, number: int, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.number = number
-        self.connection, theirs = context.Pipe()
-        # Without a lock, which a process that is killed would hold for ever: only one side writes at a time.
-        self.samples = context.RawValue("q", 0)
-        """How much of its run it has done."""
-        self.run: Run | None = None
-        """What it was given; None before it has said that it is ready."""
-        self.busy = True
-        arguments = (folder, theirs, self.samples, number, max(1, usable_cores() // workers))
-        self.process = context.Process(target=_work, args=arguments, daemon=True)
-        with interrupts_held():
-            self.process.start()
-        theirs.close()  # so that the end of the process is the end of the connection
-
-    def give(self, run: Run | None) -> None:
-        """The next run; None if there is none."""
-        self.run, self.busy, self.samples.value = run, run is not None, 0
-        with contextlib.suppress(OSError):  # it was killed just now, which shows when it is collected
-            self.connection.send(run and run.address)
-
-    def collect(self) -> bool:
-        """Take its report; False if it was killed in the middle of a run.
-
-        Raises:
-            UniBertError: it has ended before its first run, or cannot write into the benchmark's folder.
-        """
-        try:
-            problem = self.connection.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            if self.run is None:
-                raise UniBertError(
-                    f"a process for fine-tunings could not be started (exit code {self.process.exitcode})",
-                    "Set benchmark.executor.workers to a smaller number; a script of your own needs its "
-                    '`if __name__ == "__main__":`.',
-                ) from None
-            return False
-        if problem is not None:
-            raise UniBertError(f"a run could not be written down: {problem}", "Check the folder and the disk.")
-        return True
-
-
-def _work(folder: Path, connection: Any, samples: Any, number: int, threads: int) -> None:
-    work_for_parent()
+def _prepare(number: int, folder: Path, threads: int) -> Callable[[str, Callable[[int], None]], object]:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _use_gpu(number)
     import torch
 
     torch.set_num_threads(threads)
+    freeze_what_is_loaded()
 
-    def advance(done: int) -> None:
-        samples.value += done  # nobody else adds to it
+    def run(address: str, advance: Callable[[int], None]) -> None:
+        try:
+            perform_work(folder, address, advance)
+        except Exception as error:  # not even the failure could be written
+            raise UniBertError(
+                f"a run could not be written down: {type(error).__name__}: {error}", "Check the folder and the disk."
+            ) from error
 
-    connection.send(None)
-    with short_collections():
-        while (address := connection.recv()) is not None:
-            try:
-                perform_work(folder, address, advance)
-            except Exception as error:  # not even the failure could be written
-                connection.send(f"{type(error).__name__}: {error}")
-            else:
-                connection.send(None)
+    return run
+
+
+def _cannot_start(code: int | None) -> UniBertError:
+    return UniBertError(
+        f"a process for fine-tunings could not be started (exit code {code})",
+        "Set benchmark.executor.workers to a smaller number; a script of your own needs its "
+        '`if __name__ == "__main__":`.',
+    )
 
 
 def _use_gpu(number: int) -> None:

@@ -160,12 +160,17 @@ def short_collections() -> Iterator[None]:
     Each training collects garbage twice; walking through the libraries' million objects costs a small run more time
     than its training.
     """
+    freeze_what_is_loaded()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def freeze_what_is_loaded() -> None:
+    """See `short_collections`; for a process that does nothing else."""
     import transformers
 
     _ = transformers.Trainer  # imported only when it is first asked for
     gc.collect()
     gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -10,14 +10,9 @@ task that died with it.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
 import os
-import pickle
 import time
-import traceback
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,9 +22,9 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
+from unibert.crew import Crew
 from unibert.errors import DataError
 from unibert.files import telling_of_full_disk
-from unibert.processes import interrupts_held, work_for_parent
 from unibert.progress import progress_bar
 from unibert.recipe import Executor
 from unibert.runs import usable_cores
@@ -192,105 +187,23 @@ class LocalExecutor(WatchedTasks, LocalPipelineExecutor):
                 progress.done(rank)
                 progress.show()
             return []
-        waiting = deque(ranks)
-        killed: list[int] = []
-        crew = [_Worker(self) for _ in range(min(self.workers, len(ranks)))]
-        try:
-            while any(worker.busy for worker in crew):
-                ready = multiprocessing.connection.wait([w.connection for w in crew if w.busy], timeout=0.3)
-                for worker in [w for w in crew if w.connection in ready]:
-                    alive, done = worker.collect(), worker.rank
-                    if not alive and done is not None:
-                        killed.append(done)
-                        crew.remove(worker)
-                        if waiting:
-                            crew.append(_Worker(self))
-                        continue
-                    if done is not None:
-                        progress.done(done)
-                    worker.give(waiting.popleft() if waiting else None)
-                progress.show(sum(worker.read.value for worker in crew))
-        except BaseException:
-            for worker in crew:
-                worker.process.terminate()
-            raise
-        finally:
-            for worker in crew:
-                worker.process.join()
-        return killed
+        crew: Crew[int] = Crew(self.workers, _prepare, (self,), _cannot_start)
+        return crew.run(ranks, progress.done, progress.show)
 
 
-class _Worker:
-    """A process that runs one task after the other."""
+def _prepare(number: int, executor: LocalExecutor) -> Callable[[int, Callable[[int], None]], object]:
+    def run(rank: int, advance: Callable[[int], None]) -> None:
+        executor._step.advance = advance
+        executor._run_for_rank(rank)
 
-    def __init__(self, executor: LocalExecutor) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        # Without a lock, which a process that is killed would hold for ever: only one side writes at a time.
-        self.read = context.RawValue("q", 0)
-        """How much of its task it has done."""
-        self.rank: int | None = None
-        """The task it was given; None before it has said that it is ready."""
-        self.busy = True
-        self.process = context.Process(target=_work, args=(executor, theirs, self.read), daemon=True)
-        with interrupts_held():
-            self.process.start()
-        theirs.close()  # so that the end of the process is the end of the connection
-
-    def give(self, rank: int | None) -> None:
-        """The next task; None if there is none."""
-        self.rank, self.busy, self.read.value = rank, rank is not None, 0
-        with contextlib.suppress(OSError):  # it was killed just now, which shows when it is collected
-            self.connection.send(rank)
-
-    def collect(self) -> bool:
-        """Take its report; False if it was killed in the middle of a task.
-
-        Raises:
-            DataError: it has ended before its first task.
-            Exception: what its task raised.
-        """
-        try:
-            error = self.connection.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            if self.rank is None:
-                raise DataError(
-                    f"a process that reads files could not be started (exit code {self.process.exitcode})",
-                    "Set corpus.workers to a smaller number; a script of your own needs its "
-                    '`if __name__ == "__main__":`.',
-                ) from None
-            return False
-        if error is not None:
-            raise error
-        return True
+    return run
 
 
-def _work(executor: LocalExecutor, connection: Any, read: Any) -> None:
-    work_for_parent()
-
-    def advance(size: int) -> None:
-        read.value += size  # nobody else adds to it
-
-    executor._step.advance = advance
-    connection.send(None)
-    while (rank := connection.recv()) is not None:
-        try:
-            executor._run_for_rank(rank)
-            connection.send(None)
-        except Exception as error:
-            connection.send(_that_travels(error))
-
-
-def _that_travels(error: Exception) -> Exception:
-    """The exception with its traceback as a note; another one that tells the same if it cannot be sent."""
-    told = "".join(traceback.format_exception(error))
-    try:
-        error.add_note(f"in a worker process:\n{told}")
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(told)
-    return error
+def _cannot_start(code: int | None) -> DataError:
+    return DataError(
+        f"a process that reads files could not be started (exit code {code})",
+        'Set corpus.workers to a smaller number; a script of your own needs its `if __name__ == "__main__":`.',
+    )
 
 
 def _ignore(size: int) -> None:

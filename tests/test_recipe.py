@@ -195,3 +195,14 @@ def test_a_benchmark_s_own_fine_tuning_fills_tables_within_it_too():
     tree["data"]["conll2002"]["finetune"] = {"lora": {"alpha": 32.0}, "batch_size": 4}
     own = Benchmark.model_validate(tree).data["conll2002"].finetune
     assert (own.epochs, own.batch_size, own.lora.rank, own.lora.alpha) == (7, 4, 16, 32.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "kept"), [("ner", set()), ("nli", set()), ("qa", {"stride", "max_answer_tokens"}), ("sts", {"sts"})]
+)
+def test_what_is_idle_in_a_task_is_at_its_default_there(task, kept):
+    from unibert.recipe import FineTune
+
+    odd = {"stride": 7, "max_answer_tokens": 7, "sts": "bi-encoder"}
+    found = FineTune.model_validate(odd).for_task(task).model_dump()
+    assert {name for name, value in odd.items() if found[name] == value} == kept

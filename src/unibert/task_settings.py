@@ -82,6 +82,17 @@ class FineTune(Settings):
     distillation: TaskDistillation | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
+    def for_task(self, task: TaskName) -> FineTune:
+        """The same with whatever is idle in a task at its default, so that equal trainings have equal settings."""
+        idle = set() if task == "qa" else {"stride", "max_answer_tokens"}
+        idle |= set() if task == "sts" else {"sts"}
+        idle |= set() if self.method == "lora" else {"lora"}
+        idle |= {"learning_rate"} if self.learning_rates else set()
+        defaults = {name: getattr(FineTune(), name) for name in idle}
+        if len(self.learning_rates) == 1:
+            defaults |= {"learning_rate": self.learning_rates[0], "learning_rates": []}
+        return self.model_copy(update=defaults)
+
 
 class DataFiles(Settings):
     """The files of one language; which formats a task reads is in docs/tasks.md."""

@@ -54,15 +54,38 @@ def test_addresses_hold_what_decides_the_score_and_nothing_else(world):
     assert addresses(world, own, files=moved, executor=executor) == before
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["epochs", "batch_size", "learning_rate", "warmup_share", "weight_decay", "max_length", "stride", "lora.rank"],
-)
-def test_every_setting_changes_every_address(world, key):
+def tuned(world, **changes):
     tree = settings_of(world).finetune.model_dump()
-    node = tree["lora"] if key.startswith("lora") else tree
-    node[key.split(".")[-1]] *= 2
-    assert not set(addresses(world, finetune=tree)) & set(addresses(world))
+    return addresses(world, finetune={**tree, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 2},
+        {"patience": 1},
+        {"batch_size": 32},
+        {"learning_rate": 2e-2},
+        {"learning_rates": [1e-2, 2e-2]},
+        {"warmup_share": 0.2},
+        {"weight_decay": 0.02},
+        {"max_length": 512},
+        {"method": "bitfit"},
+        {"method": "lora"},
+    ],
+    ids=str,
+)
+def test_every_setting_changes_every_address(world, changes):
+    assert not set(tuned(world, **changes)) & set(tuned(world))
+
+
+def test_settings_that_are_idle_change_no_address(world):
+    idle = {"stride": 7, "max_answer_tokens": 7, "sts": "bi-encoder", "lora": {"rank": 7}}
+    assert tuned(world, **idle) == tuned(world)
+    assert tuned(world, learning_rates=[2e-2]) == tuned(world, learning_rate=2e-2)
+    several = {"learning_rates": [1e-2, 2e-2]}
+    assert tuned(world, **several, learning_rate=0.5) == tuned(world, **several)
+    assert tuned(world, method="lora", lora={"rank": 7}) != tuned(world, method="lora")
 
 
 def test_auto_precision_has_the_address_of_what_it_stands_for(world, monkeypatch):

@@ -121,7 +121,8 @@ def _entry(name: str, benchmark: Benchmark, notes: list[str]) -> _Entry:
     loaded = source.load()
     notes += [f"{name}: {note}" for note in loaded.notes]
     task = find_task(loaded.task)
-    finetune = settings.finetune.model_copy(update={"precision": resolved_precision(settings.finetune.precision)})
+    finetune = settings.finetune.for_task(loaded.task)
+    finetune = finetune.model_copy(update={"precision": resolved_precision(finetune.precision)})
     fillings: dict[str, list[tuple[tuple[str, ...], dict[str, Splits]]]] = {}
     if not any(splits.test for splits in loaded.languages.values()):
         notes.append(f"{name}: nothing is trained on it, because no language has a test part")

@@ -82,7 +82,7 @@ class FineTune(Settings):
     distillation: TaskDistillation | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
-    def for_task(self, task: TaskName) -> FineTune:
+    def for_task(self, task: str) -> FineTune:
         """The same with whatever is idle in a task at its default, so that equal trainings have equal settings."""
         idle = set() if task == "qa" else {"stride", "max_answer_tokens"}
         idle |= set() if task == "sts" else {"sts"}

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from unibert.benchmark.scores import boards, gains, mean_over_seeds
 
 
 def planned(*trees):
-    return {tree["address"]: {key: tree[key] for key in ("model", "benchmark")} for tree in trees}
+    keys = ("benchmark", "model", "setting", "languages", "seed")
+    return {tree["address"]: {key: tree[key] for key in keys} | {"tested": [*tree["scores"]]} for tree in trees}
 
 
 def save(folder, *trees):
@@ -98,6 +101,9 @@ def test_a_copied_result_is_used_once(tmp_path):
     assert "the same run as" in problems[0]
 
 
+ELSEWHERE = {"benchmark": "b", "model": "m", "setting": "each", "languages": ["xx"], "tested": ["xx"], "seed": 1}
+
+
 def test_a_plan_decides_what_is_read(tmp_path):
     kept = [make(seed=seed, f1=10.0, model_fingerprint="old") for seed in (1, 2)]
     later = {"finished": "2025-02-01T00:00:00Z"}
@@ -105,11 +111,11 @@ def test_a_plan_decides_what_is_read(tmp_path):
     dropped = make("teacher")
     folder = save(tmp_path / "results", *kept, *newer, dropped)
     (folder / "broken.json").write_text("{")
-    write_plan(tmp_path, {**planned(*kept), "not-run-yet": {}})
+    write_plan(tmp_path, {**planned(*kept), "not-run-yet": ELSEWHERE})
     results, problems = load_results(folder)
     assert [result.as_json() for result in results] == kept
     assert problems == []
-    write_plan(tmp_path, {"broken": {}, **planned(dropped)})
+    write_plan(tmp_path, {"broken": ELSEWHERE, **planned(dropped)})
     results, problems = load_results(folder)
     assert [result.as_json() for result in results] == [dropped]
     assert len(problems) == 1 and "broken.json" in problems[0]
@@ -126,8 +132,30 @@ def test_runs_added_to_a_plan_replace_those_of_their_kind(tmp_path):
     assert load_plan(tmp_path) == {make()["address"]}
 
 
+def test_two_processes_add_to_a_plan_at_once(tmp_path, monkeypatch):
+    from unibert.benchmark import results as module
+
+    real = module.load_planned
+    monkeypatch.setattr(module, "load_planned", lambda folder: (real(folder), time.sleep(0.2))[0])
+    trees = [make(model) for model in ("student", "teacher")]
+    threads = [threading.Thread(target=add_to_plan, args=(tmp_path, planned(tree))) for tree in trees]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert load_plan(tmp_path) == {tree["address"] for tree in trees}
+
+
 @pytest.mark.parametrize(
-    "text", ["", '{"schema": 2, "ru', "[]", '{"schema": 1, "addresses": []}', '{"schema": 2, "runs": {"a": 1}}']
+    "text",
+    [
+        "",
+        '{"schema": 2, "ru',
+        "[]",
+        '{"schema": 1, "addresses": []}',
+        '{"schema": 2, "runs": {"a": 1}}',
+        '{"schema": 2, "runs": {"a": {"model": "student", "benchmark": "ner"}}}',
+    ],
 )
 def test_a_damaged_plan_is_told_and_hides_nothing(tmp_path, text):
     folder = save(tmp_path / "results", make())

@@ -1,9 +1,12 @@
 """The NER data beside the project: known counts, every file readable, mBERT's pieces stay aligned."""
 
+import random
+
 import pytest
 
+from ner_support import conlleval
 from unibert.tasks.conll import read_conll
-from unibert.tasks.ner import encode, label_names
+from unibert.tasks.ner import encode, entity_scores, label_names
 
 COUNTS = {
     "esp.train": (8323, 264715),
@@ -61,3 +64,17 @@ def test_mbert_pieces_stay_aligned(shared_data):
     for sentence, pieces in zip(words, encode(words, tokenizer, 512), strict=True):
         assert len(pieces.first) == len(sentence)
         assert all(place > 0 for place in pieces.first) or len(pieces.ids) == 512
+
+
+@pytest.mark.parametrize("name", ["esp.testb", "ned.testb"])
+def test_scores_equal_conlleval_on_real_tags(shared_data, name):
+    """Predictions that are wrong in one tag of ten, in any way a model may be: no valid IOB2 either."""
+    chooser = random.Random(1)
+    gold = [sentence.tags for sentence in read_conll(shared_data / "ner" / "conll2002" / name)]
+    labels = sorted({tag for tags in gold for tag in tags})
+    predicted = [[chooser.choice(labels) if chooser.random() < 0.1 else tag for tag in tags] for tags in gold]
+    scores = entity_scores(gold, predicted)
+    assert 40 < scores["f1"] < 90
+    assert {key: scores[key] for key in ("f1", "precision", "recall", "support")} == pytest.approx(
+        conlleval(gold, predicted)
+    )

@@ -192,7 +192,8 @@ def test_what_is_not_planned_any_more_is_not_told(make_run):
     for name in ("abandoned", "planned"):
         (failures / f"{name}.txt").write_text(f"{name}, nl, seed 6\n\nTraceback ...\nMemoryError: out of memory\n")
     cut(next(path for path in results if path.stem not in kept))
-    write_plan(folder / "benchmark", {address: {} for address in [*kept, "planned"]})
+    elsewhere = {"benchmark": "b", "model": "m", "setting": "each", "languages": ["xx"], "tested": ["xx"], "seed": 1}
+    write_plan(folder / "benchmark", {address: elsewhere for address in [*kept, "planned"]})
     run = collect(folder)
     assert {result.address for result in run.results} == kept
     assert [gap.part for gap in run.gaps] == ["benchmark/failures/planned.txt"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_support import FILLERS, tiny_tokenizer, write_tiny_bert
+from ner_support import FILLERS, conlleval, tiny_tokenizer, write_tiny_bert
 from unibert.models.positions import position_limit
 from unibert.recipe import FineTune
 from unibert.tasks import ner
@@ -109,31 +109,6 @@ def test_positions_limit_the_length(loaded):
 # The score -----------------------------------------------------------------------------------------------------------
 
 
-def conlleval_chunks(sentences):
-    """Entities as conlleval finds them: one begins at B-, and at an I- after O or after another type."""
-    chunks = set()
-    for number, tags in enumerate(sentences):
-        begun = None
-        for place, tag in enumerate([*tags, "O"]):
-            previous = tags[place - 1] if place else "O"
-            begins = tag[0] == "B" or (tag[0] == "I" and (previous == "O" or previous[2:] != tag[2:]))
-            if begun is not None and (begins or tag == "O"):
-                chunks.add((number, begun, place, tags[begun][2:]))
-                begun = None
-            if begins:
-                begun = place
-    return chunks
-
-
-def reference(gold, predicted):
-    gold, predicted = conlleval_chunks(gold), conlleval_chunks(predicted)
-    right = len(gold & predicted)
-    precision = 100 * right / len(predicted) if predicted else 0.0
-    recall = 100 * right / len(gold) if gold else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
-    return {"f1": f1, "precision": precision, "recall": recall, "support": len(gold)}
-
-
 TAG = st.sampled_from(["O", "O", "B-A", "I-A", "B-B", "I-B", "B-A-B", "I-A-B"])
 PAIRS = st.lists(st.lists(st.tuples(TAG, TAG), min_size=1, max_size=10), min_size=1, max_size=5)
 
@@ -146,7 +121,7 @@ def test_scores_equal_conlleval(pairs):
     predicted = [[second for _, second in sentence] for sentence in pairs]
     scores = entity_scores(gold, predicted)
     assert {key: scores[key] for key in ("f1", "precision", "recall", "support")} == pytest.approx(
-        reference(gold, predicted)
+        conlleval(gold, predicted)
     )
 
     def only(kind, sentences):
@@ -156,7 +131,7 @@ def test_scores_equal_conlleval(pairs):
     statistics = ner.statistics(samples, predicted, "und")
     assert ner.value(statistics.sum(axis=0)) == pytest.approx(scores["f1"])
     for kind, entry in scores["types"].items():
-        assert entry == pytest.approx(reference(only(kind, gold), only(kind, predicted)))
+        assert entry == pytest.approx(conlleval(only(kind, gold), only(kind, predicted)))
     assert sum(entry["support"] for entry in scores["types"].values()) == scores["support"]
 
 

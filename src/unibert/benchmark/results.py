@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from unibert.benchmark.schema import SCHEMA, Result, load_result
 from unibert.benchmark.scores import Board, Mean, boards, gains
 from unibert.errors import DataError, UniBertError
 from unibert.files import read_json, write_json
+from unibert.runs import claim
 
 PLAN_FILE = "plan.json"
+_KEYS = {"benchmark", "model", "setting", "languages", "tested", "seed"}
 
 
 class RunsFailed(UniBertError):
@@ -30,13 +33,22 @@ def write_plan(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
 
 def add_to_plan(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
     """Put runs into the plan in place of those of the same models on the same benchmarks; the others stay."""
-    try:
-        there = load_planned(folder) or {}
-    except DataError:  # it is replaced
-        there = {}
-    anew = {(run["model"], run["benchmark"]) for run in runs.values()}
-    kept = {address: run for address, run in there.items() if (run.get("model"), run.get("benchmark")) not in anew}
-    write_plan(folder, {**kept, **runs})
+    while not _added(folder, runs):
+        time.sleep(0.05)  # another process is adding its own
+
+
+def _added(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> bool:
+    with claim(folder / "claims" / "plan.lock") as mine:
+        if not mine:
+            return False
+        try:
+            there = load_planned(folder) or {}
+        except DataError:  # it is replaced
+            there = {}
+        anew = {(run["model"], run["benchmark"]) for run in runs.values()}
+        kept = {address: run for address, run in there.items() if (run["model"], run["benchmark"]) not in anew}
+        write_plan(folder, {**kept, **runs})
+    return True
 
 
 def load_planned(folder: Path) -> dict[str, dict[str, Any]] | None:
@@ -50,7 +62,7 @@ def load_planned(folder: Path) -> dict[str, dict[str, Any]] | None:
         return None
     tree = read_json(path)
     runs = tree.get("runs") if isinstance(tree, dict) and tree.get("schema") == SCHEMA else None
-    if not isinstance(runs, dict) or not all(isinstance(run, dict) for run in runs.values()):
+    if not isinstance(runs, dict) or not all(isinstance(run, dict) and run.keys() >= _KEYS for run in runs.values()):
         raise DataError(f"{path}: not a plan of schema {SCHEMA} with its runs", "Run `unibert benchmark` again.")
     return runs
 

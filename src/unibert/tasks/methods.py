@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from unibert.errors import DataError
@@ -64,7 +65,9 @@ def _with_low_rank_updates(model: Any, settings: FineTune, head: list[str]) -> A
         lora_dropout=settings.lora.dropout,
         target_modules=targets,
     )
-    wrapped = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers, and nothing to users
+        wrapped = get_peft_model(model, config)
     for name, weight in model.named_parameters():  # peft has put its own into the same model
         if name.startswith(tuple(head) or ("\0",)):
             weight.requires_grad_(True)

@@ -1,6 +1,7 @@
 """Predicting files with fine-tuned models, ours and others'."""
 
 import json
+import shutil
 
 import pytest
 
@@ -67,8 +68,6 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tuned, tmp_path,
 
 
 def test_a_model_of_another_tool_says_its_task_by_its_head(tuned, tmp_path):
-    import shutil
-
     model = tmp_path / "model"
     shutil.copytree(tuned[0], model)
     (model / RESULT_FILE).unlink()
@@ -104,3 +103,48 @@ def test_a_model_that_would_get_a_new_head_neither_predicts_nor_teaches(tuned, t
     encoder = tuned[0].parent / "encoder"
     with pytest.raises(DataError, match=f"not fine-tuned for {task}|it knows the labels"):
         finetune(task, encoder, tmp_path / "a.jsonl", None, None, settings, 1)
+
+
+def test_what_is_read_is_not_written_over(tuned, tmp_path):
+    mine = tmp_path / "mine.conll"
+    mine.write_bytes(tuned[1].read_bytes())
+    (tmp_path / "link.conll").symlink_to(mine)
+    for output in (mine, tmp_path / "link.conll"):
+        with pytest.raises(DataError, match="is the file to predict"):
+            predict_file(tuned[0], mine, output)
+    with pytest.raises(DataError, match="is a file of the model"):
+        predict_file(tuned[0], mine, tuned[0] / "config.json")
+    assert mine.read_bytes() == tuned[1].read_bytes()
+    assert predict_file(tuned[0], mine, tmp_path / "found.conll") == 150
+
+
+def test_the_form_of_predictions_is_that_of_their_name(tuned, tmp_path):
+    predict_file(tuned[0], tuned[1], tmp_path / "FOUND.CONLL")
+    assert (tmp_path / "FOUND.CONLL").read_text().splitlines()[0].count("\t") == 1
+    with pytest.raises(DataError, match="not packed"):
+        predict_file(tuned[0], tuned[1], tmp_path / "found.conll.gz")
+
+
+@pytest.mark.parametrize("word", ["a\tb", "a\nb", " "])
+def test_words_that_conll_cannot_hold_are_told(tuned, tmp_path, word):
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"tokens": ["in"]}) + "\n" + json.dumps({"tokens": ["in", word]}) + "\n")
+    with pytest.raises(DataError, match=r"a\.jsonl: sentence 2: .* cannot be a token"):
+        predict_file(tuned[0], source, tmp_path / "found.conll")
+    assert not (tmp_path / "found.conll").exists()
+    assert predict_file(tuned[0], source, tmp_path / "found.jsonl") == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        (RESULT_FILE, {"settings": {"max_length": 4}}, r"finetune\.json: settings\.max_length"),
+        ("config.json", {"id2label": {"a": "B-PER"}}, r"config\.json: its id2label"),
+    ],
+)
+def test_a_damaged_model_folder_is_told(tuned, tmp_path, file, change, told):
+    model = tmp_path / "model"
+    shutil.copytree(tuned[0], model)
+    (model / file).write_text(json.dumps({**json.loads((model / file).read_text()), **change}))
+    with pytest.raises(DataError, match=told):
+        predict_file(model, tuned[1], tmp_path / "found.jsonl")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from unibert.errors import DataError
 from unibert.files import atomic_file, read_json, see_that_it_can_be_written
@@ -40,13 +42,14 @@ def predict_file(
         DataError: the file or the model is unusable, or it does not say its task.
     """
     kind, settings = _known(model, task)
-    tagged = output.suffix == ".conll"
+    tagged = output.suffix.lower() == ".conll"
     if tagged and kind.NAME != "ner":
         raise DataError(f"{output}: only predictions of ner can be written as CoNLL", "Name a .jsonl file.")
-    if output.is_dir():
-        raise DataError(f"{output}: is a folder", "Name a file for the predictions.")
+    _check_output(output, source, model)
     see_that_it_can_be_written(output)
     samples = kind.read(source, columns or {})
+    if tagged:
+        _check_words(samples, source)
     encoder = find_encoder(model)
     loaded, tokenizer = kind.load(encoder, _labels(model), settings)
     check_trained(encoder, loaded, kind.NAME)
@@ -66,6 +69,29 @@ def predict_file(
     return len(samples)
 
 
+def _check_output(output: Path, source: Path, model: Path) -> None:
+    """Refuse to write over what is read, and a form that the name promises and the file would not have."""
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder", "Name a file for the predictions.")
+    if output.suffix.lower() == ".gz":
+        raise DataError(f"{output}: predictions are not packed", f"Name it {output.stem}, and pack it afterwards.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise DataError(f"{output}: is the file to predict; it would be lost", "Name another file.")
+    if output.exists() and output.resolve().parent == model.resolve() and output.suffix != ".jsonl":
+        raise DataError(f"{output}: is a file of the model; it would be lost", "Name another file.")
+
+
+def _check_words(samples: Sequence[Any], source: Path) -> None:
+    """Refuse words that JSON can hold and CoNLL cannot, which would come out as other columns and lines."""
+    for number, sample in enumerate(samples, start=1):
+        for word in sample.words:
+            if not word.strip() or any(mark in word for mark in "\t\r\n"):
+                raise DataError(
+                    f"{source}: sentence {number}: {word!r} cannot be a token of a CoNLL file",
+                    "Name a .jsonl file for the predictions.",
+                )
+
+
 def _known(model: Path, task: str | None) -> tuple[Task, FineTune]:
     """The task of a model and how its samples are cut, from its own file or from its kind of head."""
     settings = FineTune()
@@ -73,7 +99,14 @@ def _known(model: Path, task: str | None) -> tuple[Task, FineTune]:
         recorded = read_json(model / RESULT_FILE)
         if isinstance(recorded, dict) and isinstance(recorded.get("settings"), dict):
             known = {key: recorded["settings"].get(key) for key in FineTune.model_fields if key != "distillation"}
-            settings = FineTune.model_validate({key: value for key, value in known.items() if value is not None})
+            try:
+                settings = FineTune.model_validate({key: value for key, value in known.items() if value is not None})
+            except ValidationError as error:
+                wrong = error.errors()[0]
+                place = ".".join(map(str, wrong["loc"]))
+                raise DataError(
+                    f"{model / RESULT_FILE}: settings.{place}: {wrong['msg']}", "Copy the model folder again."
+                ) from None
             task = task or recorded.get("task")
     task = task or _task_of_head(_config(model))
     if task is None:
@@ -84,15 +117,20 @@ def _known(model: Path, task: str | None) -> tuple[Task, FineTune]:
 
 
 def _task_of_head(config: Mapping[str, Any]) -> str | None:
-    for architecture in config.get("architectures") or ():
+    named = config.get("architectures")
+    for architecture in named if isinstance(named, list) else ():
         for head, task in _TASK_OF.items():
-            if architecture.endswith(head):
+            if str(architecture).endswith(head):
                 return "sts" if task == "nli" and len(config.get("id2label") or ()) == 1 else task
     return None
 
 
 def _labels(model: Path) -> list[str]:
     names = _config(model).get("id2label") or {}
+    if not isinstance(names, dict) or not all(str(number).isdecimal() for number in names):
+        raise DataError(
+            f"{model / 'config.json'}: its id2label is no table of labels by number", "Copy the model folder again."
+        )
     return [names[number] for number in sorted(names, key=int)]
 
 

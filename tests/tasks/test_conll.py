@@ -58,6 +58,7 @@ def test_a_token_may_hold_spaces_between_tabs_and_odd_line_ends(tmp_path):
         (b"a O\nAna\tPER \t\n", ["file:2", "3 columns"]),
         (b"a\tO\n\nAna\tPER\n", ["file:3", "'PER'"]),
         ("a O\n\nespañola O\n".encode("latin-1"), ["file:3", "UTF-8", "0xf1", "iconv -f ISO-8859-1"]),
+        ("a O\n".encode("utf-16"), ["file:1", "UTF-16", "iconv -f UTF-16 "]),
         (gzip.compress(b"Ana B-PER\n" * 50, mtime=0)[:-12], ["damaged gzip"]),
     ],
 )
@@ -69,6 +70,12 @@ def test_bad_files_are_told_with_their_line(tmp_path, data, parts):
     assert caught.value.fix
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_lines_that_end_in_carriage_returns_alone(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"Ana B-PER\rva O\r\rQuito B-LOC\r")
+    assert read_conll(path) == [Sentence(("Ana", "va"), ("B-PER", "O")), Sentence(("Quito",), ("B-LOC",))]
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -31,6 +31,7 @@ def rows_of(path, columns=None, **options):
         ("f.tsv", "premise\thypothesis\tlabel\nIt rains.\tIt is wet, out\tyes\nÉl «dijo»\t他说\tno"),
         ("f.TSV", "\ufeffPremise\tHypothesis\tLABEL\r\nIt rains.\tIt is wet, out\tyes\r\n\r\nÉl «dijo»\t他说\tno\r\n"),
         ("f.tsv", "id\tlabel\thypothesis\tpremise\n1\tyes\tIt is wet, out\tIt rains.\n2\tno\t他说\tÉl «dijo»\n"),
+        ("f.tsv", "It rains.\tIt is wet, out\tyes\rÉl «dijo»\t他说\tno\r"),
         ("f.csv", 'It rains.,"It is wet, out",yes\nÉl «dijo»,他说,no\n'),
         ("f.csv", ',label,premise,hypothesis\n0,yes,It rains.,"It is wet, out"\n\n1,no,Él «dijo»,他说\n'),
         ("f.csv", '\ufeff"premise","hypothesis","label"\r\nIt rains.,"It is wet, out",yes\r\nÉl «dijo»,他说,no\r\n'),

@@ -95,4 +95,10 @@ def load_teacher(task: Task, folder: str | Path, labels: list[str], tokenizer: A
 def _config(folder: str | Path) -> Any:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    try:
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:  # a damaged file makes whatever error it happens to run into
+        raise DataError(
+            f"finetune.distillation.teacher {folder}: its config.json cannot be read ({error})",
+            "Copy the model folder again.",
+        ) from None

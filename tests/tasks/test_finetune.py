@@ -217,6 +217,17 @@ def test_the_learning_rate_that_does_best_on_dev_is_kept(world, result):
         run(world, SETTINGS.model_copy(update={"learning_rates": rates}), dev=None)
 
 
+def test_a_training_that_diverges_is_neither_kept_nor_chosen(world, result, tmp_path):
+    with pytest.raises(DataError, match=r"diverged at the learning rate 1e\+30"):
+        run(world, SETTINGS.model_copy(update={"learning_rate": 1e30}), output=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    # Scored alike (0), and tried last, it would be chosen.
+    for rates in ([1e-9, 1e30], [1e30, 1e-9]):
+        found = run(world, SETTINGS.model_copy(update={"learning_rates": rates, "epochs": 1}), test=None)
+        assert found["learning_rate"] == 1e-9
+        assert [attempt["learning_rate"] for attempt in found["tried"]] == [1e-9]
+
+
 def test_patience_ends_training_early(world):
     steps = []
     data = {"xx": Splits(*(split_of(world / name) for name in ("other", "dev", "test")))}

@@ -38,3 +38,13 @@ def test_patience_counts_the_epochs_since_the_best(patience, scores, gives_up):
     for score in scores:
         choice.consider(layer, score)
     assert choice.gave_up(patience) is gives_up
+
+
+def test_weights_that_are_no_numbers_are_not_the_best():
+    layer, choice = torch.nn.Linear(1, 1), Choice()
+    for weight, score in ((1.0, -0.5), (float("nan"), 0.0)):
+        torch.nn.init.constant_(layer.weight, weight)
+        choice.consider(layer, score)
+    choice.restore(layer)
+    assert choice.best_epoch == 1
+    assert layer.weight.item() == 1.0

@@ -20,7 +20,7 @@ from unibert.tasks.encoder import Encoder, find_encoder, quiet_transformers
 from unibert.tasks.methods import finish, prepare
 from unibert.tasks.task import Task, find_task, first_metric
 from unibert.tasks.task_distillation import Lesson, load_teacher
-from unibert.tasks.training import Choice, resolved_precision, train
+from unibert.tasks.training import Choice, is_finite, resolved_precision, train
 
 RESULT_FILE = "finetune.json"
 SCHEMA = 2
@@ -46,7 +46,7 @@ class Outcome:
     learning_rate: float
     """The one that was used, or chosen."""
     tried: dict[float, float]
-    """The best dev score of every learning rate, where several were tried."""
+    """The best dev score of every learning rate, where several were tried; not of those at which training diverged."""
     trained_parameters: int
     """While training, low-rank matrices in place of what they update."""
     seconds: float
@@ -196,21 +196,29 @@ def fine_tune(
         advance: called with the number of samples that are done; together `samples_of`.
 
     Raises:
-        DataError: the model cannot be loaded, or nothing to train on.
+        DataError: the model cannot be loaded, nothing to train on, or training diverged.
     """
     began = time.monotonic()
     keep_freed_memory()
     labels = check_data(task, data, settings)
     ordered = {language: data[language] for language in sorted(data)}
     rates = settings.learning_rates or [settings.learning_rate]
-    attempts = {}
+    attempts: dict[float, float] = {}
     for rate in rates:
         one = settings.model_copy(update={"learning_rate": rate, "learning_rates": []})
         attempt = _attempt(task, encoder, ordered, labels, one, seed, advance)
-        best = max(attempt.choice.scores, default=0.0)
+        if not is_finite(attempt.model):
+            continue
+        best = attempt.choice.scores[attempt.choice.best_epoch - 1] if attempt.choice.scores else 0.0
         attempts[rate] = best
         if best >= max(attempts.values()):  # the others' models are let go
             kept, chosen = attempt, rate
+    if not attempts:
+        named = " and ".join(f"{rate:g}" for rate in rates)
+        raise DataError(
+            f"training diverged at the learning rate {named}: weights of the model are no numbers any more",
+            "Give a smaller learning rate; for sts look for scores that are far from all others, too.",
+        )
     tested = {language: splits.test for language, splits in ordered.items() if splits.test}
     predictions = {language: kept.predict(split) for language, split in tested.items()}
     return Outcome(

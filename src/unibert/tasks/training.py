@@ -32,9 +32,9 @@ class Choice:
         self._weights: dict[str, Any] = {}
 
     def consider(self, model: Any, score: float) -> None:
-        """Keep the weights that are trained if no earlier epoch did better."""
+        """Keep the weights that are trained if no earlier epoch did better, and they are numbers still."""
         self.scores.append(score)
-        if score < max(self.scores):
+        if score < max(self.scores) or (self._weights and not is_finite(model)):
             return
         self.best_epoch = len(self.scores)
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -54,6 +54,11 @@ class Choice:
         """Whether so many epochs in a row brought nothing better."""
         since = len(self.scores) - 1 - self.scores.index(max(self.scores))  # an equal score is no better one
         return patience is not None and since >= patience
+
+
+def is_finite(model: Any) -> bool:
+    """Whether a training has left numbers in all weights; after one loss that is none, nothing is."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())
 
 
 def train(

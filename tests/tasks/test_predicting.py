@@ -148,3 +148,17 @@ def test_a_damaged_model_folder_is_told(tuned, tmp_path, file, change, told):
     (model / file).write_text(json.dumps({**json.loads((model / file).read_text()), **change}))
     with pytest.raises(DataError, match=told):
         predict_file(model, tuned[1], tmp_path / "found.jsonl")
+
+
+def test_a_configuration_beside_other_weights_is_told(tuned, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tuned[0], model)
+    shutil.copy(tuned[0].parent / "encoder" / "model.safetensors", model)
+    with pytest.raises(DataError, match=r"its weights have no classifier\.weight"):
+        predict_file(model, tuned[1], tmp_path / "found.jsonl")
+    shutil.copy(tuned[0] / "model.safetensors", model)
+    config = json.loads((model / "config.json").read_text())
+    labels = {"id2label": {"0": "O", "1": "B-PER"}, "label2id": {"O": 0, "B-PER": 1}}
+    (model / "config.json").write_text(json.dumps({**config, **labels}))
+    with pytest.raises(DataError, match=r"its weights have another classifier\.weight"):
+        predict_file(model, tuned[1], tmp_path / "found.jsonl")

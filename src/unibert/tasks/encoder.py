@@ -185,6 +185,26 @@ def check_trained(encoder: Encoder, model: Any, task: str) -> None:
             f"not a {kind} of {model.config.num_labels})",
             f"Fine-tune it first: unibert finetune --task {task}.",
         )
+    if isinstance(model, PreTrainedModel):
+        _check_head(encoder, model, task)
+
+
+def _check_head(encoder: Encoder, model: Any, task: str) -> None:
+    """Refuse weights that are not those of the configuration beside them: without the head, or with another one."""
+    from safetensors import safe_open
+
+    there: dict[str, list[int]] = {}
+    for path in Path(encoder.source).glob("*.safetensors"):
+        with safe_open(path, "pt") as weights:
+            there |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
+    for name, weight in model.named_parameters():
+        of_head = not name.startswith(f"{model.base_model_prefix}.")
+        if there and of_head and there.get(name) != list(weight.shape):
+            raise DataError(
+                f"model {encoder.name}: not fine-tuned for {task}, though its config.json says so: its weights have "
+                f"{'another' if name in there else 'no'} {name}",
+                "Copy the whole folder again; configuration and weights are of different models.",
+            )
 
 
 def _load_tokenizer(source: str) -> Any:

@@ -62,6 +62,7 @@ def test_check_and_show(tmp_path: Path) -> None:
         ([*FINETUNE, "--task", "nli", "--train", "a.csv", "--train", "b.csv"], 2, "a language each"),
         ([*FINETUNE, "--task", "nli", "--train", "de=a.csv", "--train", "de=b.csv"], 2, "de was given before"),
         ([*FINETUNE, "--task", "nli", "--train", "t", "--column", "premise"], 2, "NAME=VALUE is expected"),
+        ([*FINETUNE, "--task", "nli", "--train", "t", "--column", "premise"], 2, "Write NAME=YOURS."),
         ([*FINETUNE, "--task", "ner", "--train", "t", "--method", "magic"], 2, "--method: Input should be 'full'"),
         (["predict", "--model", "m", "--input", "i", "--output", "o.jsonl"], 1, "not a model folder"),
         (["data", "check", "xnlo", "--folder", "."], 1, "xnli"),

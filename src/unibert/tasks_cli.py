@@ -117,7 +117,8 @@ def _pairs(given: Sequence[str] | None, what: str) -> dict[str, str]:
     for text in given or ():
         name, sign, value = text.partition("=")
         if not (sign and name and value):
-            raise RecipeError(f"{what} {text!r}: NAME=VALUE is expected", "Several files need a language each: es=X.")
+            fix = "Write NAME=YOURS." if what == "--column" else "Several files need a language each: es=X."
+            raise RecipeError(f"{what} {text!r}: NAME=VALUE is expected", fix)
         if name in pairs:
             raise RecipeError(f"{what} {text!r}: {name} was given before", "Give each name once.")
         pairs[name] = value

@@ -1,38 +1,12 @@
 """Processes that do one item after the other: whoever is killed, whatever an item raises."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
+from crew_support import prepare, prepare_nothing
 from unibert.crew import Crew
 from unibert.errors import DataError, UniBertError
-
-
-def prepare(number, folder):
-    """Writes each item's double into a file; -1 kills, -2 raises, -3 raises what cannot be sent."""
-
-    def do(item, advance):
-        advance(item)
-        if item == -1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if item == -2:
-            raise DataError("the item is wrong", "Mend it.")
-        if item == -3:
-            raise Odd("nobody knows this elsewhere", 1)
-        (folder / str(item)).write_text(f"{2 * item} {number}")
-
-    return do
-
-
-class Odd(Exception):
-    def __init__(self, text, number):
-        super().__init__(text)
-
-
-def prepare_nothing(number):
-    os._exit(7)
 
 
 def crew(folder: Path, workers: int) -> Crew[int]:

@@ -263,3 +263,16 @@ def test_known_scores():
     assert found["accuracy"] == 50
     assert found["types"]["c"] == {"f1": 0, "precision": 0, "recall": 0, "support": 1}
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_header_of_other_names_is_no_pair(tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = "It rains.,It is wet.,yes\nIt snows.,It is dry.,no\nGo.,Went.,yes\n"
+    path.write_text("text_a,text_b,gold\n" + rows)
+    with pytest.raises(DataError, match="it looks like a header line") as caught:
+        nli.read(path, {})
+    assert "--column premise=text_a --column hypothesis=text_b --column label=gold" in caught.value.fix
+    columns = {"premise": "text_a", "hypothesis": "text_b", "label": "gold"}
+    assert [pair.label for pair in nli.read(path, columns)] == ["yes", "no", "yes"]
+    path.write_text("Rain,Wet,no\n" + rows)
+    assert len(nli.read(path, {})) == 4

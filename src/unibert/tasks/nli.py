@@ -15,7 +15,7 @@ from unibert.recipe import FineTune
 from unibert.tasks.data import Split
 from unibert.tasks.encoder import Encoder, load_with_head
 from unibert.tasks.pairs import encode_pairs, outputs_of, pad_pairs, settle_token_types
-from unibert.tasks.tables import check_characters, read_rows, text_of
+from unibert.tasks.tables import check_characters, is_json_lines, read_rows, text_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,22 @@ def read(path: Path, columns: Mapping[str, str]) -> list[Pair]:
         premise, hypothesis = (text_of(row, name, place) for name in ("premise", "hypothesis"))
         label = _label(row["label"], place) if "label" in row else ""
         pairs.append(Pair(premise, hypothesis, label, number))
+    if pairs and not is_json_lines(path):
+        _refuse_a_foreign_header(pairs, path)
     return pairs
+
+
+def _refuse_a_foreign_header(pairs: Sequence[Pair], path: Path) -> None:
+    """Without the columns' own names the first line is a pair; one that looks like other names would teach a label."""
+    first = pairs[0]
+    words = (first.premise, first.hypothesis, first.label)
+    alone = first.line == 1 and len(pairs) > 2 and all(pair.label != first.label for pair in pairs[1:])
+    if alone and all(word and not any(sign.isspace() for sign in word) for word in words):
+        raise DataError(
+            f"{path}:1: it looks like a header line ({', '.join(words)}), whose names are not the task's own",
+            f"Say --column premise={words[0]} --column hypothesis={words[1]} --column label={words[2]} (in a recipe: "
+            "columns), or delete the line.",
+        )
 
 
 def _label(value: Any, place: str) -> str:

@@ -6,7 +6,7 @@ The paper is Avram et al., arXiv 2503.12608; equation numbers are its own.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ from unibert.pretrain_settings import (
     SizeName,
 )
 from unibert.settings import (
+    ClusterSettings,
     LanguageCode,
     NonNegativeInt,
     PositiveFloat,
@@ -115,29 +116,13 @@ class Deduplication(Settings):
     """Hashes in a band. 14 bands of 8 find pairs of similarity 0.75 with probability 0.77, of 0.85 with 0.99."""
 
 
-class Executor(Settings):
-    """Where the files are read: on this machine, on a Ray cluster, or as a Slurm array. Does not change the result."""
+class Executor(ClusterSettings):
+    """Where the files are read, by datatrove's executors."""
 
-    kind: Literal["local", "ray", "slurm"] = "local"
-    """All three are datatrove's. The folders must be shared by all machines for `ray` and `slurm`."""
+    table = "corpus.executor"
+
     memory_gb: PositiveFloat = 2.0
     """Memory that a task asks for, in GB (`ray`, `slurm`)."""
-    address: str | None = None
-    """Of the Ray cluster, such as `auto` or `ray://host:10001`; a cluster on this machine is started when unset."""
-    partition: str | None = None
-    """Slurm's partition; needed for `slurm`."""
-    time: str = "24:00:00"
-    """Slurm's time limit for a task."""
-    setup: str = ""
-    """Shell command that a Slurm task runs first, such as `source /shared/venv/bin/activate`."""
-    sbatch: dict[str, str] = {}
-    """More options for `sbatch`, such as `{account = "nlp"}`."""
-
-    @model_validator(mode="after")
-    def _slurm_needs_a_partition(self) -> Self:
-        if self.kind == "slurm" and not self.partition:
-            raise ValueError("kind 'slurm' needs a partition: set corpus.executor.partition")
-        return self
 
 
 class Corpus(Settings):

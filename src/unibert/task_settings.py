@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from unibert.settings import (
+    ClusterSettings,
     LanguageCode,
     NonNegativeFloat,
     NonNegativeInt,
@@ -132,10 +133,11 @@ class BenchmarkData(Settings):
     """What differs from [benchmark.finetune] here."""
 
 
-class GridExecutor(Settings):
+class GridExecutor(ClusterSettings):
     """Where fine-tunings run; does not change the results."""
 
-    kind: Literal["local", "ray", "slurm"] = "local"
+    table = "benchmark.executor"
+
     workers: PositiveInt = 1
     """Fine-tunings side by side; each gets its share of the cores, or a GPU where there are several."""
     cores: PositiveInt = 2
@@ -144,22 +146,6 @@ class GridExecutor(Settings):
     """GPUs that a fine-tuning asks for (`ray`, `slurm`); it uses one."""
     memory_gb: PositiveFloat = 4.0
     """Memory that a fine-tuning asks for, in GB (`ray`, `slurm`)."""
-    address: str | None = None
-    """Of the Ray cluster, such as `auto` or `ray://host:10001`; a cluster on this machine is started when unset."""
-    partition: str | None = None
-    """Slurm's partition; needed for `slurm`."""
-    time: str = "24:00:00"
-    """Slurm's time limit for a task."""
-    setup: str = ""
-    """Shell command that a Slurm task runs first, such as `source /shared/venv/bin/activate`."""
-    sbatch: dict[str, str] = {}
-    """More options for `sbatch`, such as `{account = "nlp"}`."""
-
-    @model_validator(mode="after")
-    def _slurm_needs_a_partition(self) -> Self:
-        if self.kind == "slurm" and not self.partition:
-            raise ValueError("kind 'slurm' needs a partition: set benchmark.executor.partition")
-        return self
 
 
 def _filled(own: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:

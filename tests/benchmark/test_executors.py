@@ -271,7 +271,7 @@ def test_what_slurm_refuses_is_told(slurm, world):
 @pytest.mark.parametrize("missing", ["sbatch", "squeue"])
 def test_without_slurm_the_program_is_named(world, monkeypatch, missing):
     there = {"sbatch", "squeue"} - {missing}
-    monkeypatch.setattr(clusters.shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr("shutil.which", lambda name: name if name in there else None)
     with pytest.raises(DataError, match=f"there is no `{missing}` here"):
         run(world, SLURM)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Any
 from unibert.benchmark.executors import KILLED, Progress
 from unibert.benchmark.run import Run, claim_file
 from unibert.benchmark.worker import perform_work, write_failure
-from unibert.corpus.clusters import connected, job_id, job_states, see_that_a_task_fits
+from unibert.corpus.clusters import connected, job_id, job_states, see_that_a_task_fits, see_that_slurm_is_here
 from unibert.errors import DataError, Interrupted, UniBertError
 from unibert.files import atomic_file, fingerprint, make_folder, read_json, write_json
 from unibert.runs import claim, shared_work
@@ -130,12 +129,7 @@ def run_on_slurm(runs: Sequence[Run], settings: GridExecutor, folder: Path, prog
         DataError: no Slurm here, or a job that it refuses.
         Interrupted: Ctrl-C; the arrays go on.
     """
-    for program in ("sbatch", "squeue"):
-        if shutil.which(program) is None:
-            raise DataError(
-                f"{_TABLE}.kind is 'slurm', but there is no `{program}` here",
-                "Run the command where Slurm's programs are, or choose another executor.",
-            )
+    see_that_slurm_is_here(_TABLE)
     jobs = _jobs_of_earlier_commands(folder)
     covered = {address for addresses in jobs.values() for address in addresses}
     new = [run for run in runs if run.address not in covered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from unibert.corpus.hub import HubSilent, first_line, list_files
 from unibert.errors import DataError
 
 REVISIONS = ("main", "refs/convert/parquet")
@@ -35,7 +36,7 @@ def hub_files(name: str, choose: Choose) -> tuple[Path, list[str]]:
         silent: str | None = None
         try:
             listed = _listed(dataset, asked)
-        except _Silent as error:  # the cache may know
+        except HubSilent as error:  # the cache may know
             silent = str(error)
             listed = _cached_list(dataset, asked)
         chosen = sorted(choose(listed or []))
@@ -49,35 +50,19 @@ def hub_files(name: str, choose: Choose) -> tuple[Path, list[str]]:
     return Path(), []
 
 
-class _Silent(Exception):
-    """The hub cannot be asked what there is."""
-
-
 def _listed(dataset: str, revision: str) -> list[str] | None:
     """Every file of a data set; None if it has no such branch.
 
     Raises:
-        _Silent: the hub does not answer.
+        HubSilent: the hub does not answer.
         DataError: there is no such data set.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RevisionNotFoundError
 
     try:
-        return [file.rfilename for file in HfApi().dataset_info(dataset, revision=revision).siblings or ()]
-    except HFValidationError:
-        raise DataError(
-            f"{dataset}: not the name of a data set on the Hugging Face hub", "Write OWNER/NAME, such as facebook/xnli."
-        ) from None
+        return list_files(dataset, "OWNER/NAME, such as facebook/xnli", revision)
     except RevisionNotFoundError:
         return None
-    except RepositoryNotFoundError:
-        raise DataError(
-            f"{dataset}: no such data set on the Hugging Face hub, or no permission to read it",
-            "Check the name; for a private data set run `hf auth login`.",
-        ) from None
-    except Exception as error:  # no network, a proxy, an outage, offline mode: the library has no common exception
-        raise _Silent(_first_line(error)) from None
 
 
 def _cached_list(dataset: str, revision: str) -> list[str] | None:
@@ -119,7 +104,7 @@ def _downloaded(dataset: str, revision: str, chosen: Sequence[str], silent: str 
     except Exception as error:  # cut off, no permission, disk full: the library has no common exception
         if silent is None:
             raise DataError(
-                f"{dataset}: cannot be downloaded from the Hugging Face hub ({_first_line(error)})",
+                f"{dataset}: cannot be downloaded from the Hugging Face hub ({first_line(error)})",
                 "Check the network and run again: what was downloaded is kept. Or name a local folder.",
             ) from None
         folder = Path()
@@ -130,7 +115,3 @@ def _downloaded(dataset: str, revision: str, chosen: Sequence[str], silent: str 
             "Check the network and run again, or name a local folder.",
         )
     return folder
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -177,6 +177,20 @@ def _run_rank(executor: RayExecutor, rank: int) -> None:
 # --- Slurm ---
 
 
+def see_that_slurm_is_here(table: str) -> None:
+    """Refuse a machine without Slurm's programs.
+
+    Args:
+        table: of the recipe where the executor's settings are, for the message.
+    """
+    for program in ("sbatch", "squeue"):
+        if shutil.which(program) is None:
+            raise DataError(
+                f"{table}.kind is 'slurm', but there is no `{program}` here",
+                "Run the command where Slurm's programs are, or choose another executor.",
+            )
+
+
 def run_on_slurm(step: RunTask, settings: Executor, workers: int | None, folder: Path, progress: Progress) -> None:
     """Submit all tasks of `step` as a Slurm array, or find the array of an earlier command, and wait for the end.
 
@@ -184,12 +198,7 @@ def run_on_slurm(step: RunTask, settings: Executor, workers: int | None, folder:
         DataError: no Slurm here, a job that it refuses, tasks that have ended without a result.
         Interrupted: Ctrl-C; the array goes on.
     """
-    for program in ("sbatch", "squeue"):
-        if shutil.which(program) is None:
-            raise DataError(
-                f"corpus.executor.kind is 'slurm', but there is no `{program}` here",
-                "Run the command where Slurm's programs are, or choose another executor.",
-            )
+    see_that_slurm_is_here("corpus.executor")
     job = _job_of_earlier_command(step, folder)
     if job is None:
         executor = SlurmExecutor(step, settings, workers, folder)

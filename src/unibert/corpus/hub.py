@@ -37,7 +37,7 @@ def _files(name: str, languages: Sequence[str] | None) -> list[Path]:
     dataset, _, configuration = name.partition(":")
     try:
         patterns, silent = _patterns(dataset, configuration, languages), None
-    except _Silent as error:  # the cache may have it
+    except HubSilent as error:  # the cache may have it
         patterns, silent = [f"{configuration}/*.parquet" if configuration else "*.parquet"], error
     try:
         folder = Path(
@@ -48,7 +48,7 @@ def _files(name: str, languages: Sequence[str] | None) -> list[Path]:
     except Exception as error:  # cut off, no permission, disk full: the library has no common exception
         raise DataError(
             f"{name}: cannot be downloaded from the Hugging Face hub, and is not whole in its cache "
-            f"({_first(silent or error)})",
+            f"({first_line(silent or error)})",
             "Check the network and run again: what was downloaded is kept. Or name local Parquet in corpus.text.",
         ) from None
     there = sorted(path for path in folder.rglob("*.parquet") if path.is_file())
@@ -58,40 +58,55 @@ def _files(name: str, languages: Sequence[str] | None) -> list[Path]:
         chosen = [path for path in chosen if _wanted(path, languages)]
     if not chosen:
         raise DataError(
-            f"{name}: not in the cache of the Hugging Face hub, which cannot be reached ({_first(silent)})",
+            f"{name}: not in the cache of the Hugging Face hub, which cannot be reached ({first_line(silent)})",
             "Check the network, or name local Parquet in corpus.text.",
         )
     return chosen
 
 
-class _Silent(Exception):
+class HubSilent(Exception):
     """The hub cannot be asked what there is."""
 
 
-def _patterns(dataset: str, configuration: str, languages: Sequence[str] | None) -> list[str]:
-    """The files to download.
+def list_files(dataset: str, written: str, revision: str | None = None) -> list[str]:
+    """Every file of a data set on the hub.
+
+    Args:
+        dataset: its name there.
+        written: how users write it, with an example, for the message.
+        revision: a branch or a commit; the main branch when None.
 
     Raises:
-        _Silent: the hub does not answer.
-        DataError: there are none.
+        HubSilent: the hub does not answer.
+        RevisionNotFoundError: the hub's own; there is no such branch.
+        DataError: there is no such data set.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        listed = [file.rfilename for file in HfApi().dataset_info(dataset).siblings or ()]
+        return [file.rfilename for file in HfApi().dataset_info(dataset, revision=revision).siblings or ()]
     except HFValidationError:
-        raise DataError(
-            f"{dataset}: not the name of a data set on the Hugging Face hub",
-            "Write OWNER/NAME:CONFIGURATION, such as wikimedia/wikipedia:20231101.de.",
-        ) from None
+        raise DataError(f"{dataset}: not the name of a data set on the Hugging Face hub", f"Write {written}.") from None
+    except RevisionNotFoundError:
+        raise
     except RepositoryNotFoundError:
         raise DataError(
             f"{dataset}: no such data set on the Hugging Face hub, or no permission to read it",
             "Check the name; for a private data set run `hf auth login`.",
         ) from None
     except Exception as error:  # no network, a proxy, an outage, offline mode: the library has no common exception
-        raise _Silent(_first(error)) from None
+        raise HubSilent(first_line(error)) from None
+
+
+def _patterns(dataset: str, configuration: str, languages: Sequence[str] | None) -> list[str]:
+    """The files to download.
+
+    Raises:
+        HubSilent: the hub does not answer.
+        DataError: there are none.
+    """
+    listed = list_files(dataset, "OWNER/NAME:CONFIGURATION, such as wikimedia/wikipedia:20231101.de")
     tables = [PurePosixPath(file) for file in listed if file.endswith(".parquet")]
     if configuration:
         chosen = [file for file in tables if PurePosixPath(configuration) in file.parents]
@@ -117,5 +132,6 @@ def _wanted(file: Path | PurePosixPath, languages: Sequence[str] | None) -> bool
     return languages is None or code in languages
 
 
-def _first(error: Exception | None) -> str:
+def first_line(error: Exception | None) -> str:
+    """What an error says, in one line; its kind, where it says nothing."""
     return str(error).strip().split("\n")[0] or type(error).__name__

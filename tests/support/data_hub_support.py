@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -80,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         branch = self.branch(name, branches, revision)
         content = branches[branch].get(path) if branch else None
         if content is None:
+            time.sleep(1)  # after the other files: one that is under way would be given up with this one
             return self.send(404, {"error": "no such entry"}, {"X-Error-Code": "EntryNotFound"})
         return self.send(
             200, content, {"ETag": f'"{_tag(content)}"', "X-Repo-Commit": self.server.commit(name, branch)}

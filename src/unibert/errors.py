@@ -40,3 +40,8 @@ class Interrupted(UniBertError):
     """The user (or the system) asked to stop; everything finished so far is on disk."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException | None) -> str:
+    """What another library's error says, in one line; its kind, where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

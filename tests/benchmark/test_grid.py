@@ -12,11 +12,12 @@ from ner_support import read_json
 from unibert.benchmark import grid, worker
 from unibert.benchmark.grid import run_benchmark
 from unibert.benchmark.plan import plan
-from unibert.benchmark.predictions import read_predictions
+from unibert.benchmark.predictions import read_predictions, read_statistics
 from unibert.benchmark.results import format_table, load_results
 from unibert.benchmark.run import claim_file
 from unibert.errors import DataError, UniBertError
 from unibert.runs import claim
+from unibert.tasks.task import find_task
 
 
 @pytest.fixture(autouse=True)
@@ -286,6 +287,10 @@ def test_all_four_tasks_in_one_grid(world):
     for entry in results:
         predicted = read_predictions(world / "out", entry["predictions"])["xx"]
         assert len(predicted) == entry["data"]["xx"]["test"]["samples"]
+        statistics_NK = read_statistics(world / "out", entry["predictions"])["xx"]
+        assert len(statistics_NK) == len(predicted)
+        score = entry["scores"]["xx"]["metrics"][entry["metric"]]
+        assert find_task(entry["task"]).value(statistics_NK.sum(axis=0)) == pytest.approx(score)
     shown = format_table(found)
     for heading in ("my-nli: macro F1 in per cent", "my-qa: F1 in per cent", "my-sts: Pearson's r, mean over 1 seed"):
         assert heading in shown

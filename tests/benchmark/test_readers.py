@@ -147,8 +147,8 @@ def test_damaged_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("{not json", ":2: not JSON"),
-        ("[1]", ":2: no JSON object"),
+        ("{not json", ":2: not a JSON object"),
+        ("[1]", ":2: a list where an object should be"),
         ({"language": "de", "tokens": ["a"]}, ":2: no 'coarse_grained'; there is 'language', 'tokens'"),
         (MAPA | {"language": None}, ":2: no language"),
         (MAPA | {"coarse_grained": ["O"]}, ":2: 3 tokens, but 1 tags"),

@@ -5,6 +5,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ner_support import write_conll, write_tiny_bert
 from unibert.recipe import Benchmark
 
@@ -21,6 +23,10 @@ class QuickOutcome:
     @property
     def predictions(self):
         return {language: [["O"]] for language in self.languages}
+
+    @property
+    def statistics(self):
+        return {language: np.array([[1.0, 2.0, 1.0]]) for language in self.languages}
 
     def described(self):
         score = {"f1": self.f1, "precision": self.f1, "recall": self.f1, "support": 9, "types": {}}

@@ -121,7 +121,7 @@ def test_long_pairs_are_predicted_in_small_batches(loaded, monkeypatch):
     model, tokenizer = loaded
     samples = scored_pairs(10, 7)
     whole = sts.predict(model, tokenizer, samples, SETTINGS)
-    monkeypatch.setattr("unibert.tasks.pairs.BATCH_TOKENS", 1)
+    monkeypatch.setattr("unibert.tasks.batches.BATCH_TOKENS", 1)
     done = []
     assert sts.predict(model, tokenizer, samples, SETTINGS, done.append) == pytest.approx(whole, abs=1e-6)
     assert done == [1] * 10

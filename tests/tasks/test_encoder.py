@@ -1,6 +1,9 @@
 """Finding and opening encoders: what is refused and how, and what a fingerprint depends on."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -152,3 +155,38 @@ def test_a_byte_level_encoder(tmp_path):
     encoded = encode([["a", "a", "ba"]], loaded, 32)[0]
     assert loaded.convert_ids_to_tokens(encoded.ids) == ["<s>", "Ġa", "Ġa", "Ġ", "b", "a", "</s>"]
     assert encoded.first == [1, 2, 3]
+
+
+MOVED = """
+import sys
+from pathlib import Path
+from transformers import AutoModelForTokenClassification
+from unibert.tasks.encoder import find_encoder, load_with_head
+
+main, other = sys.argv[1:]
+encoder = find_encoder("owner/name")
+before = Path(main).read_text()
+Path(main).write_text(other)
+model, _ = load_with_head(encoder, AutoModelForTokenClassification, "tests", ["O"])
+moved = find_encoder("owner/name")
+assert (encoder.revision, moved.revision) == (before, other), (encoder, moved)
+assert encoder.fingerprint != moved.fingerprint
+assert find_encoder("owner/name", revision=before) == encoder
+again, _ = load_with_head(moved, AutoModelForTokenClassification, "tests", ["O"])
+print(model.config.max_position_embeddings, again.config.max_position_embeddings)
+"""
+
+
+def test_a_hub_model_is_loaded_as_it_was_found(tmp_path):
+    """Whoever uploads another version while a grid runs must not change what the later runs are made of."""
+    place = tmp_path / "hub" / "models--owner--name"
+    commits = ["a" * 40, "b" * 40]
+    for commit, positions in zip(commits, (32, 64), strict=True):
+        write_tiny_bert(place / "snapshots" / commit, positions=positions)
+    main = place / "refs" / "main"
+    main.parent.mkdir()
+    main.write_text(commits[0])
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", MOVED, str(main), commits[1]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["32", "64"], done.stderr

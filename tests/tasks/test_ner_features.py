@@ -8,9 +8,10 @@ from ner_support import FILLERS, conlleval, tiny_tokenizer, write_tiny_bert
 from unibert.models.positions import position_limit
 from unibert.recipe import FineTune
 from unibert.tasks import ner
+from unibert.tasks.batches import IGNORED
 from unibert.tasks.conll import Sentence, to_iob2
 from unibert.tasks.encoder import find_encoder
-from unibert.tasks.ner import IGNORED, encode, entity_scores, features, pad
+from unibert.tasks.ner import encode, entity_scores, features
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 SETTINGS = FineTune(max_length=64, precision="float32")
@@ -64,13 +65,6 @@ def test_alignment_holds_for_any_words(tokenizer, sentences, max_length):
         assert len(kept) == len(words) or len(pieces.ids) == max_length
 
 
-def test_padding(tokenizer):
-    batch = pad([{"input_ids": [2, 7, 3], "labels": [-100, 1, -100]}, {"input_ids": [2, 3], "labels": [-100, -100]}], 0)
-    assert batch["input_ids"].tolist() == [[2, 7, 3], [2, 3, 0]]
-    assert batch["labels"].tolist() == [[-100, 1, -100], [-100, -100, -100]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
-
-
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     return ner.load(find_encoder(write_tiny_bert(tmp_path_factory.mktemp("model"))), LABELS, SETTINGS)
@@ -85,7 +79,7 @@ def test_prediction_does_not_depend_on_the_batch(loaded, monkeypatch):
     sentences = [FILLERS[start : start + length] for start, length in [(0, 1), (3, 9), (1, 4), (2, 4), (5, 2)]]
     alone = [tagged(loaded, [words])[0] for words in sentences]
     assert tagged(loaded, sentences) == alone
-    monkeypatch.setattr(ner, "BATCH_TOKENS", 1)
+    monkeypatch.setattr("unibert.tasks.batches.BATCH_TOKENS", 1)
     assert tagged(loaded, sentences) == alone
     assert [len(tags) for tags in alone] == [len(words) for words in sentences]
     assert len({tag for tags in alone for tag in tags}) > 1  # a model that only ever says O would prove nothing

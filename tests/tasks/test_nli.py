@@ -151,7 +151,7 @@ def test_prediction_does_not_depend_on_the_batch(trained, monkeypatch):
     assert len(set(whole)) == 3
     assert [nli.predict(model, tokenizer, [pair], SETTINGS)[0] for pair in samples] == whole
     unlabelled = [Pair(pair.premise, pair.hypothesis) for pair in samples]
-    monkeypatch.setattr("unibert.tasks.pairs.BATCH_TOKENS", 50)
+    monkeypatch.setattr("unibert.tasks.batches.BATCH_TOKENS", 50)
     done = []
     assert nli.predict(model, tokenizer, unlabelled, SETTINGS, done.append) == whole
     assert sum(done) == 30

@@ -9,7 +9,7 @@ from unibert.recipe import FineTune
 from unibert.tasks import nli
 from unibert.tasks.encoder import find_encoder
 from unibert.tasks.nli import Pair
-from unibert.tasks.pairs import encode_pairs, encode_texts, outputs_of, pad_pairs
+from unibert.tasks.pairs import encode_pairs, encode_texts
 
 SETTINGS = FineTune(max_length=32, precision="float32")
 
@@ -60,47 +60,6 @@ def test_chunks_keep_the_order(tokenizer, monkeypatch):
     monkeypatch.setattr("unibert.tasks.pairs._CHUNK", 3)
     assert (encode_texts(texts, tokenizer, 32), encode_pairs([(t, t) for t in texts], tokenizer, 32)) == whole
     assert [len(ids) for ids in whole[0]] == [3, 4, 5, 6, 7, 8, 9]
-
-
-def test_padding(tokenizer):
-    batch = pad_pairs(
-        [
-            {"input_ids": [2, 7, 3], "token_type_ids": [0, 1, 1], "labels": 1},
-            {"input_ids": [2, 3], "token_type_ids": [0, 1], "labels": 0},
-        ],
-        tokenizer,
-    )
-    assert {key: value.tolist() for key, value in batch.items()} == {
-        "input_ids": [[2, 7, 3], [2, 3, tokenizer.pad_token_id]],
-        "token_type_ids": [[0, 1, 1], [0, 1, 0]],
-        "attention_mask": [[1, 1, 1], [1, 1, 0]],
-        "labels": [1, 0],
-    }
-
-
-def test_long_ones_are_read_first_and_given_back_in_order(monkeypatch):
-    import torch
-
-    class Lengths(torch.nn.Module):
-        """Answers with the length of each row, and the batch's."""
-
-        device = torch.device("cpu")
-
-        def forward(self, rows, longest):
-            return type("Output", (), {"logits": torch.stack([rows, longest], dim=-1).float()})
-
-    def collate(chosen):
-        lengths = [len(feature["input_ids"]) for feature in chosen]
-        return {"rows": torch.tensor(lengths), "longest": torch.tensor([max(lengths)] * len(lengths))}
-
-    monkeypatch.setattr("unibert.tasks.pairs.BATCH_TOKENS", 10)
-    features = [{"input_ids": [0] * length} for length in (2, 20, 3, 4, 5)]
-    done = []
-    model = Lengths().train()
-    found = outputs_of(model, features, collate, SETTINGS, done.append)
-    assert found == [[2, 3], [20, 20], [3, 3], [4, 5], [5, 5]]
-    assert done == [1, 2, 2]
-    assert model.training, "prediction must leave the model in the mode it was in"
 
 
 @pytest.mark.parametrize("kind", ["bert", "one type", "distilbert"])

@@ -88,7 +88,7 @@ def test_prediction_does_not_depend_on_the_batch(loaded, monkeypatch):
     assert model.training, "prediction must leave the model in the mode it was in"
     assert sum(done) == len(samples)
     alone = [qa.predict(model, tokenizer, [sample], fine_tune(max_length=24))[0] for sample in samples]
-    monkeypatch.setattr(qa, "BATCH_TOKENS", 1)
+    monkeypatch.setattr("unibert.tasks.batches.BATCH_TOKENS", 1)
     monkeypatch.setattr(qa, "_QUESTIONS_AT_ONCE", 2)
     assert qa.predict(model, tokenizer, samples, fine_tune(max_length=24)) == together == alone
     assert qa.predict(model, tokenizer, [], fine_tune()) == []

@@ -152,7 +152,7 @@ TWO = [{"text": "Paris", "answer_start": 13}, {"text": "Rome", "answer_start": 3
         ((row(), row()), r"qa.json:2: the id 'q1' is there twice, first at .*qa.json:1"),
         ((row(), row(id="q2", context=None)), r"qa.json:2: no 'context'; there is 'id', 'question', 'answers'"),
         ((row(), [1]), r"qa.json:2: a list where an object should be"),
-        (json.dumps(row()) + "\n{", r"qa.json:2: not JSON"),
+        (json.dumps(row()) + "\n{", r"qa.json:2: not a JSON object"),
         ((row(answers={"text": ["Paris"], "answer_start": []}),), r"qa.json:1: 1 answers, but 0 answer_start"),
         ((row(answers={"text": "Paris", "answer_start": 13}),), r"qa.json:1: answers: 'text' is a string, not a list"),
         ((row(answers={"text": ["Paris"], "answer_start": [12]}),), r"qa.json:1: the answer 'Paris' .* ' Pari'"),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unibert.benchmark import readers
+from unibert.benchmark.columns import aligned
 from unibert.benchmark.layouts import Files
 from unibert.errors import DataError
 from unibert.task_settings import TaskName
@@ -335,7 +336,4 @@ def format_catalog() -> str:
         sizes = " / ".join(f"{count:,}" if count else "-" for count in largest)
         origin = known.origin or "a folder"
         rows.append((known.name, known.task, str(len(known.counts)), sizes, known.licence, known.hub or origin))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(aligned(rows, left=len(rows[0])))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unibert.benchmark.catalog import KNOWN, Known
+from unibert.benchmark.columns import aligned
 from unibert.benchmark.layouts import PARTS
 from unibert.benchmark.loading import LoadedData, load_data
 from unibert.errors import DataError
@@ -107,13 +108,7 @@ def _table(languages: Mapping[str, Splits], known: Known | None) -> list[str]:
         rows.append(
             (language, *(_cell(getattr(splits, part), count) for part, count in zip(PARTS, published, strict=True)))
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    return aligned(rows, left=1)
 
 
 def _cell(split: Split | None, published: int | None) -> str:

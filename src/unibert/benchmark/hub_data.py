@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from unibert.corpus.hub import HubSilent, first_line, list_files
-from unibert.errors import DataError
+from unibert.corpus.hub import HubSilent, list_files
+from unibert.errors import DataError, first_line
 
 REVISIONS = ("main", "refs/convert/parquet")
 """Where files are looked for: as they were uploaded, then as the hub itself converts data sets to Parquet, which is

@@ -188,7 +188,8 @@ def _read_known(parts: _Parts, known: Known, settings: BenchmarkData, refuse: Re
     if settings.folder:
         folder = Path(settings.folder).expanduser()
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder", f"Name the folder with {_where(known)}.")
+            what = "is a file, not a folder" if folder.exists() else "no such folder"
+            raise DataError(f"{folder}: {what}", f"Name the folder with {_where(known)}.")
         if known.name == "sts22" and find_lists(folder):
             return _read_sts22(parts, folder, refuse)
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from unibert.benchmark.columns import aligned
 from unibert.benchmark.plan import Plan
-from unibert.benchmark.results import aligned
 from unibert.benchmark.run import Run, finished
 from unibert.benchmark.schema import Result, load_result
 from unibert.benchmark.scores import setting_label

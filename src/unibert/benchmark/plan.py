@@ -160,7 +160,8 @@ def _fillings(
     untested = [language for language, splits in there.items() if splits.train and not splits.test]
     notes = [f"left out, for want of a test part: {' '.join(untested)}"] if untested else []
     if not trained:
-        return [], [*notes, "left out: no language has both a training and a test part"]
+        ways = "`split = true` makes parts of what is there, `train_on` names another benchmark to train on"
+        return [], [*notes, f"left out: no language has both a training and a test part; {ways}"]
     if setting == "each":
         return [((language,), {language: there[language]}) for language in trained], notes
     if setting == "all" and list(tested) == trained and len(trained) == 1 and "each" in benchmark.settings:

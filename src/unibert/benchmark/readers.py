@@ -19,7 +19,7 @@ from unibert.tasks.squad import questions_from_rows
 from unibert.tasks.sts import ScoredPair
 from unibert.tasks.tables import read_rows
 from unibert.tasks.task import find_task
-from unibert.tasks.text_files import read_text
+from unibert.tasks.text_files import json_lines, read_text
 
 Samples = dict[str | None, list[Any]]
 NLI_LABELS = ("entailment", "neutral", "contradiction")
@@ -256,16 +256,7 @@ def json_rows(path: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str
     Raises:
         DataError: names file and line.
     """
-    # Only the newline ends a line: JSON strings may hold other characters that Python counts as line ends.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not JSON ({error})", _ASK) from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: no JSON object", _ASK)
+    for number, row in json_lines(read_text(path), path, _ASK):
         missing = [field for field in fields if field not in row]
         if missing:
             raise DataError(f"{path}:{number}: no {missing[0]!r}; there is {', '.join(map(repr, row))}", _ASK)

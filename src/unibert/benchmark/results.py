@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unibert.benchmark.columns import aligned
 from unibert.benchmark.schema import SCHEMA, Result, load_result
 from unibert.benchmark.scores import Board, Mean, boards, gains
 from unibert.errors import DataError, UniBertError
@@ -151,18 +152,6 @@ def _table(board: Board) -> str:
     unit = " in per cent" if board.per_cent else ""
     heading = f"{board.benchmark}: {board.metric_name}{unit}, mean over {shown} seed{'' if counts == [1] else 's'}"
     return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
-
-
-def aligned(table: list[list[str]], left: int) -> list[str]:
-    """The lines of a table for the terminal; the first `left` columns are set to the left."""
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
 
 
 def _shown(mean: Mean | None, form: str, margin: str, unit: str = "") -> str:

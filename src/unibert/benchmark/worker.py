@@ -93,7 +93,7 @@ def _reason(error: Exception) -> str:
 def _fine_tune(run: Run, folder: Path, advance: Advance) -> None:
     task = find_task(run.task)
     outcome = fine_tune(task, run.encoder, run.data, _with_teacher(run, folder), run.seed, advance)
-    kept = write_predictions(folder, run.address, outcome.predictions)
+    kept = write_predictions(folder, run.address, outcome)
     if run.keep:
         with atomic_folder(model_folder(folder, run.address)) as place, quiet_transformers():
             save(outcome, place)

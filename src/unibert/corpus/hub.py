@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from unibert.corpus.texts import language_of_text
-from unibert.errors import DataError
+from unibert.errors import DataError, first_line
 
 _SHOWN = 12  # configurations that an error names
 
@@ -130,8 +130,3 @@ def _wanted(file: Path | PurePosixPath, languages: Sequence[str] | None) -> bool
     except DataError:
         return False
     return languages is None or code in languages
-
-
-def first_line(error: Exception | None) -> str:
-    """What an error says, in one line; its kind, where it says nothing."""
-    return str(error).strip().split("\n")[0] or type(error).__name__

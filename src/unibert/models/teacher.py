@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from unibert.errors import DataError
+from unibert.errors import DataError, first_line
 from unibert.models.positions import position_limit
 
 
@@ -40,7 +40,7 @@ def load_teacher(name: str | Path, dtype: torch.dtype = torch.float32) -> Any:
         )
     except Exception as error:  # the library's many, and every kind of damage raises its own
         raise DataError(
-            f"teacher {name}: cannot be loaded as a masked language model ({_first_line(error)})",
+            f"teacher {name}: cannot be loaded as a masked language model ({first_line(error)})",
             "Give a Hugging Face name or a folder with config.json and model.safetensors; without a network, a folder.",
         ) from None
     if model.config.is_encoder_decoder:
@@ -78,8 +78,8 @@ def _source(name: str | Path) -> str:
     return str(name)
 
 
-def check_length(name: str | Path, model: Any, context: int) -> None:
-    """Refuse a teacher that has fewer positions than the student's samples may have tokens.
+def check_length(name: str | Path, model: Any, context: int, setting: str = "pretrain.context") -> None:
+    """Refuse a teacher that has fewer positions than the student's samples, of length `setting`, may have tokens.
 
     Raises:
         DataError: names both numbers.
@@ -87,8 +87,8 @@ def check_length(name: str | Path, model: Any, context: int) -> None:
     limit = position_limit(model)
     if limit is not None and limit < context:
         raise DataError(
-            f"teacher {name}: reads at most {limit} tokens, but pretrain.context is {context}",
-            f"Set pretrain.context={limit}, or give the teacher more positions.",
+            f"teacher {name}: reads at most {limit} tokens, but {setting} is {context}",
+            f"Set {setting}={limit}, or give the teacher more positions.",
         )
 
 
@@ -118,7 +118,7 @@ def check_same_tokenizer(name: str | Path, model: Any, tokenizer: Any) -> None:
         try:
             theirs = AutoTokenizer.from_pretrained(source, trust_remote_code=False).get_vocab()
         except Exception as error:  # every kind of damage raises its own
-            raise DataError(f"teacher {name}: its tokenizer cannot be read ({_first_line(error)})", fix) from None
+            raise DataError(f"teacher {name}: its tokenizer cannot be read ({first_line(error)})", fix) from None
     else:
         if model.config.vocab_size != len(ours):
             raise DataError(
@@ -138,10 +138,6 @@ def check_same_tokenizer(name: str | Path, model: Any, tokenizer: Any) -> None:
 
 def _id(vocabulary: dict[str, int], piece: str) -> str:
     return f"id {vocabulary[piece]}" if piece in vocabulary else "missing"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _some(keys: Iterable[str]) -> str:

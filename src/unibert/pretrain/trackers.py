@@ -16,7 +16,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from unibert.errors import DataError
+from unibert.errors import DataError, first_line
 from unibert.files import read_json, telling_of_full_disk, write_json
 
 TRACKER_FILE = "tracker.json"
@@ -82,7 +82,7 @@ class Tracker:
             if self.resumed:
                 raise
             raise DataError(
-                f"tracker {kind}: {_TITLES[kind]} cannot start a run ({_first_line(error)})",
+                f"tracker {kind}: {_TITLES[kind]} cannot start a run ({first_line(error)})",
                 "Log in (`wandb login`), or set WANDB_MODE=offline, or leave the setting `tracker` out."
                 if kind == "wandb"
                 else "Check what TRACKIO_SPACE_ID or TRACKIO_SERVER_URL name, or leave the setting `tracker` out.",
@@ -141,7 +141,3 @@ def _stored(folder: Path) -> dict[str, dict[str, str]]:
     if not whole:
         raise DataError(f"{path}: not a tracker's file", "Delete it; the tracker starts a new run.")
     return dict(found)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

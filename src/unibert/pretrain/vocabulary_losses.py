@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unibert.errors import DataError
+from unibert.errors import DataError, first_line
 from unibert.pretrain.top_k import TopK, truncated_divergence_block
 
 _BLOCK, _BLOCK_CUDA = 128, 1024
@@ -268,9 +268,8 @@ def check_compilation(
                 logits_CV, teacher, labels_C, *scales_C, objective.label_smoothing, objective.temperature
             )
     except Exception as error:  # the compiler's own kinds are many, and none is public
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"the vocabulary losses cannot be compiled here ({first_line})",
+            f"the vocabulary losses cannot be compiled here ({first_line(error)})",
             "Install a C++ compiler (g++ or clang++), or set pretrain.compile=off.",
         ) from None
 

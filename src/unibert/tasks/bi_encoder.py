@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from unibert.tasks.batches import padded
 from unibert.tasks.encoder import Encoder, load_with_head
-from unibert.tasks.pairs import pad_pairs
 
 
 class BiEncoder(nn.Module):
@@ -117,7 +117,7 @@ def load_bi_encoder(encoder: Encoder) -> tuple[BiEncoder, Any]:
 def collate_texts(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
     """A padded batch of `input_ids` and `second_ids`, [R, L], the texts of a pair one after the other."""
     rows = [{"input_ids": feature[key]} for feature in features for key in ("input_ids", "second_ids")]
-    batch = pad_pairs(rows, tokenizer)
+    batch = padded(rows, tokenizer)
     if "labels" in features[0]:
         batch["labels"] = torch.tensor([feature["labels"] for feature in features])
     return batch

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unibert.errors import DataError
+from unibert.errors import DataError, first_line
 from unibert.files import fingerprint, sha256_of_file
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "vocab.json")
@@ -34,14 +34,17 @@ class Encoder:
     name: str
     source: str
     fingerprint: str
+    revision: str | None = None
+    """The commit that the fingerprint is of, where it is on the hub: a later one is another encoder."""
 
 
-def find_encoder(source: Path | str, name: str | None = None) -> Encoder:
+def find_encoder(source: Path | str, name: str | None = None, revision: str | None = None) -> Encoder:
     """Check that an encoder and its tokenizer are there, and identify it, without loading its weights.
 
     Args:
         source: a Hugging Face model folder or a hub name. A hub name is looked up over the network, then in the cache.
         name: what to call it; `source` itself when unset.
+        revision: of a hub name, the commit that is meant; the latest when unset.
 
     Raises:
         DataError: no such folder, not a model folder, no tokenizer in it, or a hub name that cannot be had.
@@ -57,7 +60,8 @@ def find_encoder(source: Path | str, name: str | None = None) -> Encoder:
     # A hub name is NAME or OWNER/NAME; anything else that is not there was meant as a path.
     if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise DataError(f"model {name}: {text}: no such folder", "Check the path; the model may not be trained yet.")
-    return Encoder(name, text, _hub_fingerprint(text))
+    commit = _hub_commit(text, revision)
+    return Encoder(name, text, fingerprint({"hub": text, "commit": commit}), commit)
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -85,22 +89,22 @@ def _folder_fingerprint(folder: Path) -> str:
     return fingerprint({path.name: sha256_of_file(path) for path in files})
 
 
-def _hub_fingerprint(name: str) -> str:
-    from transformers import AutoConfig
+def _hub_commit(name: str, revision: str | None) -> str:
+    """The commit of a model on the hub; of the copy in the cache, where the hub does not answer."""
+    from huggingface_hub import hf_hub_download
 
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            config = hf_hub_download(name, "config.json", revision=revision)
     except Exception as error:  # offline, unknown name, no permission: the library has no common exception
         raise _not_loadable(name, error) from None
-    return fingerprint({"hub": name, "commit": getattr(config, "_commit_hash", None)})
+    return Path(config).parent.name  # .../snapshots/COMMIT/config.json
 
 
 def _not_loadable(name: str, error: Exception) -> DataError:
-    lines = str(error).strip().splitlines()
     return DataError(
         f"model {name}: neither a folder here nor a model that can be had from the Hugging Face hub "
-        f"({lines[0] if lines else type(error).__name__})",
+        f"({first_line(error)})",
         "Check the name and the network, give the path of a downloaded model, or leave this model out.",
     )
 
@@ -133,23 +137,23 @@ def load_with_head(
         }
     try:
         with quiet_transformers():
-            tokenizer = _load_tokenizer(encoder.source)
+            tokenizer = _load_tokenizer(encoder)
             model = kind.from_pretrained(
                 encoder.source,
                 # A model that was fine-tuned before, with other labels, gets a new head.
                 ignore_mismatched_sizes=True,
                 dtype=torch.float32,
                 trust_remote_code=False,
+                revision=encoder.revision or "main",
                 **config,
             )
     except DataError:
         raise
     except Exception as error:  # the libraries raise OSError, ValueError, KeyError and their own for a damaged model
         if Path(encoder.source).is_dir():
-            lines = str(error).strip().splitlines()
             raise DataError(
                 f"model {encoder.name}: {encoder.source} cannot be loaded as an encoder for {purpose} "
-                f"({lines[0] if lines else type(error).__name__})",
+                f"({first_line(error)})",
                 "Give the folder of a BERT-like encoder; if it is one, copy or write it again.",
             ) from None
         raise _not_loadable(encoder.source, error) from None
@@ -207,10 +211,11 @@ def _check_head(encoder: Encoder, model: Any, task: str) -> None:
             )
 
 
-def _load_tokenizer(source: str) -> Any:
+def _load_tokenizer(encoder: Encoder) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    source = encoder.source
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, revision=encoder.revision or "main")
     if not tokenizer.is_fast:
         raise DataError(f"model {source}: its tokenizer is not a fast one", "Save it with a tokenizer.json.")
     words_first = tokenizer.backend_tokenizer.pre_tokenizer

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
 from unibert.files import atomic_folder, see_that_it_can_be_written, sha256_of_file, write_json
@@ -21,6 +21,10 @@ from unibert.tasks.methods import finish, prepare
 from unibert.tasks.task import Task, find_task, first_metric
 from unibert.tasks.task_distillation import Lesson, load_teacher
 from unibert.tasks.training import Choice, is_finite, resolved_precision, train
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RESULT_FILE = "finetune.json"
 SCHEMA = 2
@@ -40,6 +44,8 @@ class Outcome:
     """By language: the task's metrics, `support`, `types`, and `low` and `high` of the first metric over samples."""
     predictions: dict[str, list[Any]] = field(repr=False)
     """By language, one for each test sample."""
+    statistics: dict[str, NDArray[np.float64]] = field(repr=False)
+    """By language, numbers per test sample whose sums decide the first metric (`Task.statistics`), [N, K]."""
     dev_scores: list[float]
     """After each epoch: the mean over languages of the first metric."""
     best_epoch: int
@@ -221,13 +227,20 @@ def fine_tune(
         )
     tested = {language: splits.test for language, splits in ordered.items() if splits.test}
     predictions = {language: kept.predict(split) for language, split in tested.items()}
+    statistics = {
+        language: task.statistics(split.samples, predictions[language], language) for language, split in tested.items()
+    }
     return Outcome(
         model=kept.model,
         tokenizer=kept.tokenizer,
         labels=labels,
         precision=resolved_precision(settings.precision),
-        scores={language: score(task, split, predictions[language], language) for language, split in tested.items()},
+        scores={
+            language: _scores(task, split, predictions[language], statistics[language], language)
+            for language, split in tested.items()
+        },
         predictions=predictions,
+        statistics=statistics,
         dev_scores=kept.choice.scores,
         best_epoch=kept.choice.best_epoch or settings.epochs,
         learning_rate=chosen,
@@ -237,9 +250,11 @@ def fine_tune(
     )
 
 
-def score(task: Task, split: Split, predictions: list[Any], language: str) -> dict[str, Any]:
+def _scores(
+    task: Task, split: Split, predictions: list[Any], statistics: NDArray[np.float64], language: str
+) -> dict[str, Any]:
     """Every score of a language's predictions, with the interval of the first one over samples."""
-    low, high = bootstrap_interval(task.statistics(split.samples, predictions, language), task.value)
+    low, high = bootstrap_interval(statistics, task.value)
     return {**task.scores(split.samples, predictions, language), "low": low, "high": high}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
 from unibert.recipe import FineTune
+from unibert.tasks.batches import IGNORED, padded, run_batches
 from unibert.tasks.conll import OUTSIDE, Sentence, read_sentences
 from unibert.tasks.data import Split
 from unibert.tasks.encoder import Encoder, load_with_head
@@ -26,9 +27,6 @@ METRICS = {"f1": "entity F1", "precision": "precision", "recall": "recall"}
 PER_CENT = True
 SUPPORT = "entities"
 COLUMNS = {"tokens": "the words of a sentence", "tags": "their tags: O, B-TYPE, I-TYPE"}
-IGNORED = -100  # the label that torch's cross-entropy leaves out
-BATCH_TOKENS = 4096
-"""A batch of predictions holds at most so many pieces with padding (but one sentence at least)."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def features(
 
 def collate(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
     """A padded batch, every tensor [B, L]; see `Task.collate`."""
-    return pad(features, tokenizer.pad_token_id)
+    return padded(features, tokenizer)
 
 
 # Prediction and score -----------------------------------------------------------------------------------------------
@@ -154,49 +152,19 @@ def predict(
     advance: Callable[[int], object] = lambda samples: None,
 ) -> list[list[str]]:
     """A tag for every word; words beyond `max_length` pieces are tagged O; see `Task.predict`."""
-    import torch
-
-    from unibert.models.precision import autocast, resolve_precision
-
     encoded = encode([sentence.words for sentence in samples], tokenizer, settings.max_length)
-    order = sorted(range(len(encoded)), key=lambda number: -len(encoded[number].ids))
     tagged: list[list[str]] = [[] for _ in encoded]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(resolve_precision(settings.precision, model.device), model.device):
-            start = 0
-            while start < len(order):
-                longest = len(encoded[order[start]].ids)
-                chosen = order[start : start + max(1, BATCH_TOKENS // longest)]
-                start += len(chosen)
-                padded = pad([{"input_ids": encoded[number].ids} for number in chosen], tokenizer.pad_token_id)
-                logits_BLT = model(**{key: value.to(model.device) for key, value in padded.items()}).logits
-                best_BL = logits_BLT.argmax(-1).tolist()
-                for number, best in zip(chosen, best_BL, strict=True):
-                    tagged[number] = [
-                        model.config.id2label[best[place]] if place >= 0 else OUTSIDE for place in encoded[number].first
-                    ]
-                advance(len(chosen))
-    finally:
-        model.train(was_training)
+
+    def take(numbers: list[int], output: Any) -> None:
+        for number, best_L in zip(numbers, output.logits.argmax(-1).tolist(), strict=True):
+            tagged[number] = [
+                model.config.id2label[best_L[place]] if place >= 0 else OUTSIDE for place in encoded[number].first
+            ]
+        advance(len(numbers))
+
+    inputs = [{"input_ids": pieces.ids} for pieces in encoded]
+    run_batches(model, inputs, lambda chosen: padded(chosen, tokenizer), settings, take)
     return tagged
-
-
-def pad(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Samples as tensors, each [B, L], as long as the longest of them; with `attention_mask`."""
-    import torch
-
-    longest = max(len(sample["input_ids"]) for sample in samples)
-    fill = {"input_ids": pad_id, "labels": IGNORED}
-    batch = {
-        key: torch.tensor([sample[key] + [fill[key]] * (longest - len(sample[key])) for sample in samples])
-        for key in samples[0]
-    }
-    batch["attention_mask"] = torch.tensor(
-        [[1] * len(sample["input_ids"]) + [0] * (longest - len(sample["input_ids"])) for sample in samples]
-    )
-    return batch
 
 
 def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
 from unibert.recipe import FineTune
+from unibert.tasks.batches import padded
 from unibert.tasks.data import Split
 from unibert.tasks.encoder import Encoder, load_with_head
-from unibert.tasks.pairs import encode_pairs, outputs_of, pad_pairs, settle_token_types
+from unibert.tasks.pairs import encode_pairs, outputs_of, settle_token_types
 from unibert.tasks.tables import check_characters, is_json_lines, read_rows, text_of
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _texts(samples: Sequence[Pair]) -> list[tuple[str, str]]:
 
 def collate(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
     """A padded batch, [B, L], with labels [B]; see `Task.collate`."""
-    return pad_pairs(features, tokenizer)
+    return padded(features, tokenizer)
 
 
 def predict(

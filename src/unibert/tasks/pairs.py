@@ -1,17 +1,16 @@
-"""Pairs of texts: in word pieces, padded, and through a model; what nli and sts have in common.
+"""Pairs of texts: in word pieces, and through a model; what nli and sts have in common.
 
-Shapes: B pairs in a batch, L word pieces, C outputs.
+Shapes: N features, C outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unibert.recipe import FineTune
+from unibert.tasks.batches import run_batches
 
-BATCH_TOKENS = 4096
-"""A batch of predictions holds at most so many pieces with padding (but one pair at least)."""
 _CHUNK = 1000  # texts that are cut into pieces at a time
 
 
@@ -58,24 +57,6 @@ def encode_texts(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[
     return found
 
 
-def pad_pairs(features: Sequence[Mapping[str, Any]], tokenizer: Any) -> dict[str, Any]:
-    """Features as tensors, [B, L], as long as the longest of them; with `attention_mask`; labels are [B]."""
-    import torch
-
-    longest = max(len(feature["input_ids"]) for feature in features)
-    fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}
-    batch = {
-        key: torch.tensor([feature[key] + [fill[key]] * (longest - len(feature[key])) for feature in features])
-        for key in features[0]
-        if key in fill
-    }
-    lengths = [len(feature["input_ids"]) for feature in features]
-    batch["attention_mask"] = torch.tensor([[1] * length + [0] * (longest - length) for length in lengths])
-    if "labels" in features[0]:
-        batch["labels"] = torch.tensor([feature["labels"] for feature in features])
-    return batch
-
-
 def outputs_of(
     model: Any,
     features: Sequence[dict[str, Any]],
@@ -83,7 +64,7 @@ def outputs_of(
     settings: FineTune,
     advance: Callable[[int], object],
 ) -> list[list[float]]:
-    """The model's outputs for features without labels, [N, C], in their order; long ones are read first.
+    """The model's outputs for features without labels, [N, C], in their order.
 
     Args:
         model: left in the mode it was in.
@@ -92,26 +73,12 @@ def outputs_of(
         settings: precision.
         advance: called with the number of features done.
     """
-    import torch
-
-    from unibert.models.precision import autocast, resolve_precision
-
-    order = sorted(range(len(features)), key=lambda number: -len(features[number]["input_ids"]))
     found: list[list[float]] = [[] for _ in features]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(resolve_precision(settings.precision, model.device), model.device):
-            start = 0
-            while start < len(order):
-                longest = len(features[order[start]]["input_ids"])
-                chosen = order[start : start + max(1, BATCH_TOKENS // longest)]
-                start += len(chosen)
-                batch = collate([features[number] for number in chosen])
-                logits_BC = model(**{key: value.to(model.device) for key, value in batch.items()}).logits
-                for number, row in zip(chosen, logits_BC.float().tolist(), strict=True):
-                    found[number] = row
-                advance(len(chosen))
-    finally:
-        model.train(was_training)
+
+    def take(numbers: list[int], output: Any) -> None:
+        for number, row in zip(numbers, output.logits.float().tolist(), strict=True):
+            found[number] = row
+        advance(len(numbers))
+
+    run_batches(model, features, collate, settings, take)
     return found

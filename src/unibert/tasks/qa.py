@@ -5,6 +5,7 @@ Shapes: B windows in a batch, L word pieces, N samples, A lengths of answers in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from unibert.errors import DataError
 from unibert.recipe import FineTune
 from unibert.tasks.answers import best_scores
+from unibert.tasks.batches import padded, run_batches
 from unibert.tasks.data import Split
 from unibert.tasks.encoder import Encoder, load_with_head
-from unibert.tasks.pairs import BATCH_TOKENS, settle_token_types
+from unibert.tasks.pairs import settle_token_types
 from unibert.tasks.squad import Question, read_questions
 
 if TYPE_CHECKING:
@@ -215,22 +217,7 @@ def _inputs(window: Window) -> dict[str, Any]:
 
 def collate(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
     """A padded batch: tensors [B, L], and [B] for the positions; see `Task.collate`."""
-    import numpy as np
-    import torch
-
-    lengths = np.array([len(feature["input_ids"]) for feature in features])
-    batch: dict[str, Any] = {}
-    for key, fill in (("input_ids", tokenizer.pad_token_id), ("token_type_ids", 0)):
-        if key in features[0]:
-            rows = np.full((len(features), lengths.max()), fill, np.int64)
-            for row, feature in zip(rows, features, strict=True):
-                row[: len(feature[key])] = feature[key]
-            batch[key] = torch.from_numpy(rows)
-    batch["attention_mask"] = torch.from_numpy((np.arange(lengths.max()) < lengths[:, None]).astype(np.int64))
-    for key in ("start_positions", "end_positions"):
-        if key in features[0]:
-            batch[key] = torch.tensor([feature[key] for feature in features])
-    return batch
+    return padded(features, tokenizer)
 
 
 # Prediction and score -----------------------------------------------------------------------------------------------
@@ -247,20 +234,9 @@ def predict(
 
     It is the stretch of at most `max_answer_tokens` pieces with the highest sum of start and end logit in all windows.
     """
-    import torch
-
-    from unibert.models.precision import autocast, resolve_precision
-
     answers: list[str] = []
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(resolve_precision(settings.precision, model.device), model.device):
-            for begin in range(0, len(samples), _QUESTIONS_AT_ONCE):
-                chunk = samples[begin : begin + _QUESTIONS_AT_ONCE]
-                answers += _answers(model, tokenizer, chunk, settings, advance)
-    finally:
-        model.train(was_training)
+    for begin in range(0, len(samples), _QUESTIONS_AT_ONCE):
+        answers += _answers(model, tokenizer, samples[begin : begin + _QUESTIONS_AT_ONCE], settings, advance)
     return answers
 
 
@@ -272,29 +248,27 @@ def _answers(
     # A context that leaves no piece to choose (such as one of zero-width characters only) is its own answer.
     answers = [sample.context.strip() for sample in samples]
     best = [float("-inf")] * len(samples)
-    waiting = [0] * len(samples)
-    left = list(windows(samples, tokenizer, settings.max_length, settings.stride))
-    for window in left:
-        waiting[window.sample] += 1
-    left.sort(key=lambda window: -len(window.ids))
-    while left:
-        size = max(1, BATCH_TOKENS // len(left[0].ids))
-        chosen, left = left[:size], left[size:]
-        batch = collate([_inputs(window) for window in chosen], tokenizer)
-        output = model(**{key: value.to(model.device) for key, value in batch.items()})
-        allowed_BL = torch.zeros(batch["input_ids"].shape, dtype=torch.bool)
-        for row_L, window in zip(allowed_BL, chosen, strict=True):
-            row_L[: len(window.ids)] = torch.from_numpy(window.places[:, 1] > 0)
+    read = list(windows(samples, tokenizer, settings.max_length, settings.stride))
+    waiting = Counter(window.sample for window in read)
+
+    def take(numbers: list[int], output: Any) -> None:
+        allowed_BL = torch.zeros(output.start_logits.shape, dtype=torch.bool)
+        for row_L, number in zip(allowed_BL, numbers, strict=True):
+            row_L[: len(read[number].ids)] = torch.from_numpy(read[number].places[:, 1] > 0)
         found = best_stretches(
             output.start_logits, output.end_logits, allowed_BL.to(model.device), settings.max_answer_tokens
         )
-        for window, (score, first, last) in zip(chosen, found, strict=True):
+        for number, (score, first, last) in zip(numbers, found, strict=True):
+            window = read[number]
             if score > best[window.sample]:
                 best[window.sample] = score
                 context = samples[window.sample].context
                 answers[window.sample] = context[window.places[first, 0] : window.places[last, 1]]
             waiting[window.sample] -= 1
-        advance(sum(waiting[number] == 0 for number in {window.sample for window in chosen}))
+        advance(sum(waiting[sample] == 0 for sample in {read[number].sample for number in numbers}))
+
+    inputs = [_inputs(window) for window in read]
+    run_batches(model, inputs, lambda chosen: collate(chosen, tokenizer), settings, take)
     return answers
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from unibert.errors import DataError
 from unibert.tasks.tables import check_characters
-from unibert.tasks.text_files import read_text
+from unibert.tasks.text_files import json_lines, kind_of_json, read_text
 
 FIELDS = ("id", "context", "question", "answers")
 _LAYOUTS = (
@@ -61,7 +61,7 @@ def read_questions(path: Path, columns: Mapping[str, str]) -> list[Question]:
     document = _document(text, path)
     if document is not None:
         return _collected(_squad_rows(document, str(path)), str(path))
-    return questions_from_rows(_json_lines(text, path), str(path), columns)
+    return questions_from_rows(json_lines(text, path, _LAYOUTS), str(path), columns)
 
 
 def questions_from_rows(
@@ -113,16 +113,6 @@ def _document(text: str, path: Path) -> Any | None:
     return None if lines else line
 
 
-def _json_lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Only the newline ends a line: JSON strings may hold other characters that Python counts as line ends.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            row = _parsed(line, path, number)
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: {_kind(row)} where an object should be", _LAYOUTS)
-            yield number, row
-
-
 def _parsed(text: str, path: Path, line: int) -> Any:
     try:
         return json.loads(text)
@@ -134,7 +124,7 @@ def _parsed(text: str, path: Path, line: int) -> Any:
 
 def _squad_rows(document: Any, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not isinstance(document, dict) or "data" not in document:
-        there = ", ".join(map(repr, document)) or "nothing" if isinstance(document, dict) else _kind(document)
+        there = ", ".join(map(repr, document)) or "nothing" if isinstance(document, dict) else kind_of_json(document)
         raise DataError(f"{source}: no 'data' at its top; there is {there}", _LAYOUTS)
     for article_number, article in enumerate(_list(document, "data", source), start=1):
         place = f"{source}: article {article_number}"
@@ -150,7 +140,7 @@ def _squad_rows(document: Any, source: str) -> Iterator[tuple[str, Mapping[str, 
 
 def _value(thing: Any, key: str, place: str) -> Any:
     if not isinstance(thing, dict):
-        raise DataError(f"{place}: {_kind(thing)} where an object should be", _LAYOUTS)
+        raise DataError(f"{place}: {kind_of_json(thing)} where an object should be", _LAYOUTS)
     if key not in thing:
         raise DataError(f"{place}: no {key!r}; there is {', '.join(map(repr, thing)) or 'nothing'}", _LAYOUTS)
     return thing[key]
@@ -159,13 +149,8 @@ def _value(thing: Any, key: str, place: str) -> Any:
 def _list(thing: Any, key: str, place: str) -> list[Any]:
     value = _value(thing, key, place)
     if not isinstance(value, list):
-        raise DataError(f"{place}: {key!r} is {_kind(value)}, not a list", _LAYOUTS)
+        raise DataError(f"{place}: {key!r} is {kind_of_json(value)}, not a list", _LAYOUTS)
     return value
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
 
 
 # Checking -----------------------------------------------------------------------------------------------------------
@@ -202,7 +187,7 @@ def _question(row: Mapping[str, Any], place: str) -> Question:
 
 def _text(value: Any, what: str, place: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{place}: the {what} is {_kind(value)}, not a string", "Write text there.")
+        raise DataError(f"{place}: the {what} is {kind_of_json(value)}, not a string", "Write text there.")
     if not value.strip():
         raise DataError(f"{place}: the {what} is empty", "Write text there, or leave the question out.")
     check_characters(value, what, place)
@@ -222,13 +207,13 @@ def _answers(row: Mapping[str, Any], place: str) -> list[tuple[Any, Any]]:
         raise DataError(
             f"{place}: {len(texts)} answers, but {len(starts)} answer_start", "Give each answer its offset."
         )
-    raise DataError(f"{place}: 'answers' is {_kind(value)}, not a list or an object", _LAYOUTS)
+    raise DataError(f"{place}: 'answers' is {kind_of_json(value)}, not a list or an object", _LAYOUTS)
 
 
 def _answer(text: Any, start: Any, context: str, place: str) -> Answer:
     text = _text(text, "answer", place)
     if not isinstance(start, int) or isinstance(start, bool):
-        raise DataError(f"{place}: answer_start is {_kind(start)}, not a whole number", _OFFSETS)
+        raise DataError(f"{place}: answer_start is {kind_of_json(start)}, not a whole number", _OFFSETS)
     there = context[start : start + len(text)] if start >= 0 else ""
     if there != text:
         found = context.find(text)

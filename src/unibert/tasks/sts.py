@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
 from unibert.recipe import FineTune
+from unibert.tasks.batches import padded
 from unibert.tasks.data import Split
 from unibert.tasks.encoder import Encoder, load_with_head
-from unibert.tasks.pairs import encode_pairs, encode_texts, outputs_of, pad_pairs, settle_token_types
+from unibert.tasks.pairs import encode_pairs, encode_texts, outputs_of, settle_token_types
 from unibert.tasks.tables import read_rows, text_of
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ _SIDES = ("first", "second")
 def collate(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
     """A padded batch, [B, L], or [2B, L] for a bi-encoder, with labels [B]; see `Task.collate`."""
     if "second_ids" not in features[0]:
-        return pad_pairs(features, tokenizer)
+        return padded(features, tokenizer)
     from unibert.tasks.bi_encoder import collate_texts
 
     return collate_texts(features, tokenizer)

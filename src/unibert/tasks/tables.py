@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unibert.errors import DataError
-from unibert.tasks.text_files import read_text
+from unibert.tasks.text_files import json_lines, read_text
 
 _JSON_LINES = (".jsonl", ".json")
 _TABLES = (".tsv", ".csv")
@@ -140,30 +140,16 @@ def _shown(value: Any) -> str:
 
 def _json_rows(path: Path, asked: _Wanted) -> Iterator[tuple[int, dict[str, Any]]]:
     names: list[str] = []
-    # Only the newline ends a line: JSON text may hold other characters that Python counts as line ends.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{path}:{number}: not a JSON object on one line ({error})",
-                "Write JSON lines, one object on each; `jq -c . FILE` turns indented objects into that.",
-            ) from None
-        if not isinstance(row, dict):
-            raise DataError(
-                f"{path}:{number}: a JSON {_KINDS.get(type(row), 'value')}, not an object",
-                "Write one object on each line; `jq -c '.[]' FILE` takes a list of objects apart.",
-            )
+    fix = (
+        "Write JSON lines, one object on each: `jq -c . FILE` turns indented objects into that, "
+        "`jq -c '.[]' FILE` takes a list of objects apart."
+    )
+    for number, row in json_lines(read_text(path), path, fix):
         names = names or [name for name, field in asked.own.items() if name in asked.needed or field in row]
         missing = [name for name in names if asked.own[name] not in row]
         if missing:
             raise _missing_columns(f"{path}:{number}", "field", missing, list(row), asked)
         yield number, {name: row[asked.own[name]] for name in names}
-
-
-_KINDS = {list: "list", str: "text", int: "number", float: "number", bool: "truth value", type(None): "null"}
 
 
 # Tables -------------------------------------------------------------------------------------------------------------
@@ -177,7 +163,9 @@ def _tsv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # as many characters as there are may be one cell
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 1
     try:
         for row in reader:

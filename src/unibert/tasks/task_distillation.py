@@ -16,7 +16,7 @@ from torch import Tensor
 from unibert.errors import DataError
 from unibert.models.precision import best_device
 from unibert.models.projections import Projections, layer_map
-from unibert.models.teacher import check_same_tokenizer
+from unibert.models.teacher import check_length, check_same_tokenizer
 from unibert.pretrain.objectives import hidden_state_loss
 from unibert.recipe import FineTune
 from unibert.tasks.encoder import check_trained, find_encoder
@@ -89,6 +89,7 @@ def load_teacher(task: Task, folder: str | Path, labels: list[str], tokenizer: A
     teacher, _ = task.load(encoder, labels, settings)
     check_trained(encoder, teacher, task.NAME)
     check_same_tokenizer(folder, teacher, tokenizer)
+    check_length(folder, teacher, settings.max_length, "finetune.max_length")
     return teacher
 
 

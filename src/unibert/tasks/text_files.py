@@ -1,11 +1,14 @@
-"""Text files of all kinds, read whole."""
+"""Text files of all kinds, read whole; and JSON lines."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from unibert.errors import DataError
 
@@ -49,3 +52,33 @@ def read_text(path: Path, likely: str = "") -> str:
         ) from None
     # Old Macs ended lines with a carriage return alone, and so does Excel's "CSV (Macintosh)".
     return text if "\n" in text else text.replace("\r", "\n")
+
+
+def json_lines(text: str, path: Path, fix: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of JSON lines, with their lines' numbers from 1; empty lines are left out.
+
+    Args:
+        text: of the file.
+        path: its name, for messages.
+        fix: what to do about a line that is something else.
+
+    Raises:
+        DataError: names file and line.
+    """
+    # Only the newline ends a line: JSON strings may hold other characters that Python counts as line ends.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # also thousands of digits, or of brackets
+            raise DataError(f"{path}:{number}: not a JSON object on one line ({error})", fix) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: {kind_of_json(row)} where an object should be", fix)
+        yield number, row
+
+
+def kind_of_json(value: Any) -> str:
+    """What a JSON value is, in words: `a list`."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

@@ -225,7 +225,7 @@ def test_more_runs_than_an_array_may_have_are_several_arrays(slurm, world, monke
 
     monkeypatch.setattr(clusters, "_LARGEST_ARRAY", 2)
     monkeypatch.setattr(clusters, "_jobs_of_earlier_commands", lambda folder: {})
-    monkeypatch.setattr(clusters, "_wait_for_jobs", lambda jobs, *rest: waited.append(dict(jobs)))
+    monkeypatch.setattr(clusters, "_wait_for_jobs", lambda jobs, *rest: waited.append(dict(jobs)) or [])
     monkeypatch.setattr(clusters.subprocess, "run", sbatch)
     runs = [SimpleNamespace(address=str(number), samples=-number) for number in range(5)]
     clusters.run_on_slurm(runs, GridExecutor.model_validate(SLURM), world / "out", None)
@@ -235,6 +235,18 @@ def test_more_runs_than_an_array_may_have_are_several_arrays(slurm, world, monke
         "dependency=afterany:1",
         "dependency=afterany:2",
     ]
+
+
+def test_what_the_array_of_an_earlier_command_has_given_up_is_submitted_anew(slurm, world, monkeypatch):
+    """It had failed there before it was asked to be retried, so no task of that array will do it again."""
+    first, second = (SimpleNamespace(address=name, samples=1) for name in ("first", "second"))
+    submitted = []
+    waits = iter([[first], []])
+    monkeypatch.setattr(clusters, "_jobs_of_earlier_commands", lambda folder: {"7": ["first"]})
+    monkeypatch.setattr(clusters, "_submit", lambda chosen, *_: submitted.append(chosen) or str(7 + len(submitted)))
+    monkeypatch.setattr(clusters, "_wait_for_jobs", lambda jobs, *_: next(waits))
+    clusters.run_on_slurm([first, second], GridExecutor.model_validate(SLURM), world / "out", None)
+    assert submitted == [["second"], ["first"]]
 
 
 @pytest.mark.slow

@@ -132,20 +132,22 @@ def run_on_slurm(runs: Sequence[Run], settings: GridExecutor, folder: Path, prog
     see_that_slurm_is_here(_TABLE)
     jobs = _jobs_of_earlier_commands(folder)
     covered = {address for addresses in jobs.values() for address in addresses}
-    new = [run for run in runs if run.address not in covered]
-    addresses = [run.address for run in sorted(new, key=lambda run: -run.samples)]
-    before: str | None = None
-    for start in range(0, len(addresses), _LARGEST_ARRAY):
-        chosen = addresses[start : start + _LARGEST_ARRAY]
-        before = _submit(chosen, settings, folder, before)
-        jobs[before] = chosen
+    jobs |= _submit_all([run for run in runs if run.address not in covered], settings, folder)
     try:
-        _wait_for_jobs(jobs, runs, folder, progress)
+        left = _wait_for_jobs(jobs, runs, folder, progress)
+        # A run that failed while an earlier command's array went on, and is retried, has no task of its own there.
+        again = [run for run in left if run.address in covered]
+        if again:
+            jobs |= _submit_all(again, settings, folder)
+            left = _wait_for_jobs(jobs, left, folder, progress)
     except KeyboardInterrupt:
         raise Interrupted(
             f"{folder}: interrupted; Slurm goes on with job {' and '.join(jobs)}",
             f"Run the same command again to go on from there; `scancel {' '.join(jobs)}` ends it.",
         ) from None
+    for run in left:
+        _tell_lost(run, jobs, folder)
+        progress.end(run)
 
 
 def work_on_array(folder: Path, array: str, index: int) -> None:
@@ -165,6 +167,18 @@ def work_on_array(folder: Path, array: str, index: int) -> None:
         raise DataError(f"{path}: no run of number {index} in it", "This is called by Slurm; run `unibert benchmark`.")
     with shared_work(folder):
         perform_work(folder, str(addresses[index]))
+
+
+def _submit_all(runs: Sequence[Run], settings: GridExecutor, folder: Path) -> dict[str, list[str]]:
+    """Submit runs, the largest first, as one array after the other; their addresses by the job's number."""
+    addresses = [run.address for run in sorted(runs, key=lambda run: -run.samples)]
+    jobs: dict[str, list[str]] = {}
+    before: str | None = None
+    for start in range(0, len(addresses), _LARGEST_ARRAY):
+        chosen = addresses[start : start + _LARGEST_ARRAY]
+        before = _submit(chosen, settings, folder, before)
+        jobs[before] = chosen
+    return jobs
 
 
 def _submit(addresses: list[str], settings: GridExecutor, folder: Path, before: str | None = None) -> str:
@@ -233,7 +247,8 @@ def _jobs_of_earlier_commands(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _wait_for_jobs(jobs: Mapping[str, Iterable[str]], runs: Sequence[Run], folder: Path, progress: Progress) -> None:
+def _wait_for_jobs(jobs: Iterable[str], runs: Sequence[Run], folder: Path, progress: Progress) -> list[Run]:
+    """Wait until the runs have come to an end, or the jobs have; returns runs that the jobs have left undone."""
     waiting = {run.address: run for run in runs}
     gone_since: float | None = None
     while True:
@@ -243,22 +258,22 @@ def _wait_for_jobs(jobs: Mapping[str, Iterable[str]], runs: Sequence[Run], folde
             states.update(found)
         waiting = {address: run for address, run in waiting.items() if not progress.end(run)}
         if not waiting:
-            return
+            return []
         if known:
             gone_since = None
             progress.tell(", ".join(f"{number} {state.lower()}" for state, number in sorted(states.items())))
         else:
             gone_since = gone_since or time.monotonic()
             if time.monotonic() - gone_since > _GRACE:
-                break
+                return list(waiting.values())
         time.sleep(_POLL)
-    job_of = {address: job for job, addresses in jobs.items() for address in addresses}
-    for address, run in waiting.items():
-        reason = (
-            f"Slurm job {job_of[address]} ended without a result (time, memory?); its tasks' output is in "
-            f"{folder / 'slurm'}/*/logs"
-        )
-        with claim(claim_file(folder, address)) as mine:
-            if mine:  # else it was left to another process, which is still at work
-                write_failure(folder, address, str(run), reason)
-        progress.end(run)
+
+
+def _tell_lost(run: Run, jobs: Mapping[str, Iterable[str]], folder: Path) -> None:
+    job = [job for job, addresses in jobs.items() if run.address in addresses][-1]
+    reason = (
+        f"Slurm job {job} ended without a result (time, memory?); its tasks' output is in {folder / 'slurm'}/*/logs"
+    )
+    with claim(claim_file(folder, run.address)) as mine:
+        if mine:  # else it was left to another process, which is still at work
+            write_failure(folder, run.address, str(run), reason)

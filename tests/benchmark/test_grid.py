@@ -189,10 +189,14 @@ def test_predictions_that_cannot_be_written_leave_no_result(world, calls, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    only = {"seeds": [1], "models": ["student"], "settings": ["all"]}
     monkeypatch.setattr(worker, "write_predictions", full)
-    with pytest.raises(UniBertError, match="No space left"):
-        run(world, seeds=[1], models=["student"], settings=["all"])
+    with pytest.raises(UniBertError, match=r"results/\w+\.json: cannot be written \(No space left"):
+        run(world, **only)
     assert not list((world / "out").glob("results/*"))
+    monkeypatch.setattr(worker, "atomic_file", full)
+    with pytest.raises(DataError, match=r"failures/\w+\.txt: cannot be written \(No space left"):
+        run(world, **only, retry_failed=True)
 
 
 def test_what_killed_processes_left_half_written_is_removed(world, calls):

@@ -155,6 +155,17 @@ def test_the_saved_model_tags_as_the_scores_say(world, tmp_path):
     assert run(world, SETTINGS.model_copy(update={"epochs": 1}), output=output)["best_epoch"] == 1  # replaces it
 
 
+def test_a_full_disk_is_told_and_leaves_no_half_model(world, tmp_path, monkeypatch):
+    def full(outcome, folder):
+        (folder / "config.json").write_text("{}")
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(module, "save", full)
+    with pytest.raises(DataError, match="tuned: cannot be written"):
+        run(world, SETTINGS.model_copy(update={"epochs": 1}), output=tmp_path / "tuned")
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_languages_and_zero_shot(world, tmp_path):
     train = {"xx": world / "train", "yy": world / "other"}
     test = {"xx": world / "test", "yy": world / "test", "zz": world / "dev"}

@@ -67,6 +67,16 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tuned, tmp_path,
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_full_disk_is_told_and_leaves_no_half_file(tuned, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ner, "described", full)
+    with pytest.raises(DataError, match=r"found.jsonl: cannot be written \(No space left"):
+        predict_file(tuned[0], tuned[1], tmp_path / "found.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_of_another_tool_says_its_task_by_its_head(tuned, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(tuned[0], model)

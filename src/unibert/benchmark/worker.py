@@ -22,7 +22,7 @@ from unibert.benchmark.run import (
 )
 from unibert.benchmark.schema import SCHEMA, Result
 from unibert.errors import UniBertError
-from unibert.files import atomic_file, atomic_folder, write_json
+from unibert.files import atomic_file, atomic_folder, telling_of_full_disk, write_json
 from unibert.runs import claim, provenance
 from unibert.task_settings import FineTune
 from unibert.tasks.encoder import quiet_transformers
@@ -71,7 +71,8 @@ def perform_work(folder: Path, address: str, advance: Advance = lambda samples: 
 
 def write_failure(folder: Path, address: str, name: str, reason: str, details: str = "") -> None:
     """Write down that a run failed; its name is the first line, the reason the last."""
-    with atomic_file(failure_file(folder, address)) as stream:
+    path = failure_file(folder, address)
+    with telling_of_full_disk(path), atomic_file(path) as stream:
         stream.write("\n\n".join(part for part in (name, details.strip(), reason) if part) + "\n")
 
 
@@ -93,12 +94,14 @@ def _reason(error: Exception) -> str:
 def _fine_tune(run: Run, folder: Path, advance: Advance) -> None:
     task = find_task(run.task)
     outcome = fine_tune(task, run.encoder, run.data, _with_teacher(run, folder), run.seed, advance)
-    kept = write_predictions(folder, run.address, outcome)
-    if run.keep:
-        with atomic_folder(model_folder(folder, run.address)) as place, quiet_transformers():
-            save(outcome, place)
-    result = Result.model_validate({**_described(run, task, outcome), "predictions": kept})
-    write_json(result_file(folder, run.address), result.as_json())
+    path = result_file(folder, run.address)
+    with telling_of_full_disk(path):
+        kept = write_predictions(folder, run.address, outcome)
+        if run.keep:
+            with atomic_folder(model_folder(folder, run.address)) as place, quiet_transformers():
+                save(outcome, place)
+        result = Result.model_validate({**_described(run, task, outcome), "predictions": kept})
+        write_json(path, result.as_json())
 
 
 def _with_teacher(run: Run, folder: Path) -> FineTune:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
-from unibert.files import atomic_folder, see_that_it_can_be_written, sha256_of_file, write_json
+from unibert.files import (
+    atomic_folder,
+    see_that_it_can_be_written,
+    sha256_of_file,
+    telling_of_full_disk,
+    write_json,
+)
 from unibert.models.allocator import keep_freed_memory
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
@@ -130,7 +136,7 @@ def finetune(
         **outcome.described(),
     }
     if output is not None:
-        with atomic_folder(output) as folder, quiet_transformers():
+        with telling_of_full_disk(output), atomic_folder(output) as folder, quiet_transformers():
             save(outcome, folder)
             write_json(folder / RESULT_FILE, result)
     return result

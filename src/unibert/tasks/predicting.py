@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unibert.errors import DataError
-from unibert.files import atomic_file, read_json, see_that_it_can_be_written
+from unibert.files import atomic_file, read_json, see_that_it_can_be_written, telling_of_full_disk
 from unibert.models.positions import position_limit
 from unibert.models.precision import best_device
 from unibert.progress import progress_bar
@@ -58,7 +58,7 @@ def predict_file(
     settings = settings.model_copy(update={"max_length": min(settings.max_length, limit or settings.max_length)})
     with progress_bar(len(samples), "predicting", "sample") as bar:
         predictions = kind.predict(loaded, tokenizer, samples, settings, bar.update)
-    with atomic_file(output) as stream:
+    with telling_of_full_disk(output), atomic_file(output) as stream:
         for sample, prediction in zip(samples, predictions, strict=True):
             found = kind.described(sample, prediction)
             if tagged:

@@ -76,7 +76,11 @@ def test_the_order_of_the_texts_does_not_matter(loaded):
     back = [ScoredPair(pair.second, pair.first, pair.score) for pair in there]
     found = [sts.predict(model, tokenizer, samples, SETTINGS) for samples in (there, back)]
     assert found[0] == pytest.approx(found[1], abs=1e-6)
-    assert sts.predict(model, tokenizer, [ScoredPair("in a", "in a")], SETTINGS) == pytest.approx([1.0])
+
+
+def test_equal_texts_are_equally_alike_whatever_their_length(loaded):
+    samples = [ScoredPair(text, text) for text in (" ".join(["in mister bona"] * times) for times in range(1, 9))]
+    assert set(sts.predict(*loaded, samples, SETTINGS)) == {1.0}
 
 
 def test_a_tiny_model_learns_a_trivial_pattern(loaded, trained):

@@ -113,6 +113,8 @@ def test_a_tiny_model_learns_a_trivial_pattern(trained):
     assert sts.scores(samples, predictions, "en")["pearson"] > 0.8
     assert losses[-1] < 0.5 * losses[0]
     assert json.loads(json.dumps(predictions)) == predictions
+    # What is written down is what was scored.
+    assert [sts.described(*both)["score"] for both in zip(samples, predictions, strict=True)] == predictions
 
 
 def test_one_pair_alone_and_a_batch_of_one(trained, monkeypatch):

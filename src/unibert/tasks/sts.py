@@ -161,16 +161,17 @@ def predict(
 ) -> list[float]:
     """How alike the two texts of every pair are, about 0 to 1 (see `features`); see `Task.predict`.
 
-    A cross-encoder's output has no bounds; a bi-encoder's is a cosine.
+    A cross-encoder's output has no bounds; a bi-encoder's is a cosine. Digits beyond the sixth are noise of float32:
+    with them, pairs of equal texts would not be equally alike, and ranks would depend on the padding.
     """
     encoded = _encode(samples, tokenizer, settings)
     outputs_N1 = outputs_of(model, encoded, lambda chosen: collate(chosen, tokenizer), settings, advance)
-    return [output for (output,) in outputs_N1]
+    return [round(output, 6) for (output,) in outputs_N1]
 
 
 def described(sample: ScoredPair, prediction: float) -> dict[str, Any]:
     """Both texts with their score, which is about 0 to 1, whatever the training data's range; see `Task.described`."""
-    return {"sentence1": sample.first, "sentence2": sample.second, "score": round(prediction, 6)}
+    return {"sentence1": sample.first, "sentence2": sample.second, "score": prediction}
 
 
 def scores(samples: Sequence[ScoredPair], predictions: Sequence[float], language: str) -> dict[str, Any]:

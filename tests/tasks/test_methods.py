@@ -11,7 +11,7 @@ from unibert.tasks import ner, nli, sts
 from unibert.tasks.data import Split, Splits
 from unibert.tasks.encoder import find_encoder
 from unibert.tasks.finetune import fine_tune
-from unibert.tasks.methods import head_names
+from unibert.tasks.methods import head_names, prepare
 
 KINDS = {"ner": (ner, {}), "nli": (nli, {}), "sts": (sts, {}), "bi-encoder": (sts, {"sts": "bi-encoder"})}
 
@@ -73,3 +73,16 @@ def test_frozen_moves_nothing_below_the_head(kind, encoder, samples):
 def test_an_encoder_without_a_head_has_nothing_to_train_when_frozen(encoder, samples):
     with pytest.raises(DataError, match="has no head to train"):
         tuned("bi-encoder", "frozen", encoder, samples)
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_model_without_biases_says_so(headless):
+    from torch import nn
+
+    model = nn.Module()
+    model.base_model_prefix = "" if headless else "body"
+    model.body, model.head = nn.Linear(2, 2, bias=False), nn.Linear(2, 2)
+    if headless:
+        model.head = None
+    with pytest.raises(DataError, match="method bitfit: Module has no biases to train"):
+        prepare(model, FineTune(method="bitfit"))

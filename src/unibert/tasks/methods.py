@@ -25,8 +25,9 @@ def prepare(model: Any, settings: FineTune) -> Any:
     biases = {name for name, _ in model.named_parameters() if settings.method == "bitfit" and name.endswith("bias")}
     chosen = {name for name, _ in model.named_parameters() if name in biases or name.startswith(tuple(head))}
     if not chosen or (settings.method == "bitfit" and not biases - {n for n in biases if n.startswith(tuple(head))}):
+        lacking = "biases" if settings.method == "bitfit" else "head"
         raise DataError(
-            f"method {settings.method}: {type(model).__name__} has {'no biases' if head else 'no head'} to train",
+            f"method {settings.method}: {type(model).__name__} has no {lacking} to train",
             "Choose another method: full or lora.",
         )
     for name, weight in model.named_parameters():

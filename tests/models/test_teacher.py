@@ -381,7 +381,7 @@ def test_too_few_rows_are_another_vocabulary(tmp_path: Path, world: World) -> No
     tokenizer = load_tokenizer(world.tokenizer)
     save(bert(len(tokenizer) - 1), tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(DataError, match=f"has {len(tokenizer) - 1} rows, the tokens use {len(tokenizer)}"):
+    with pytest.raises(DataError, match=f"has {len(tokenizer) - 1} rows, the student uses {len(tokenizer)}"):
         check_same_tokenizer(tmp_path, load_teacher(tmp_path), tokenizer)
 
 

@@ -291,6 +291,17 @@ def test_the_teacher_is_where_the_student_is_trained(world, monkeypatch):
     assert {weight.device.type for part in (made.teacher, made.projections) for weight in part.parameters()} == {"meta"}
 
 
+def test_a_teacher_with_another_tokenizer_is_refused(world, tmp_path):
+    once = SETTINGS.model_copy(update={"epochs": 1})
+    run(world, once, output=tmp_path / "teacher")
+    path = tmp_path / "teacher" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"mister"', '"master"'))
+    lesson = TaskDistillation(teacher=str(tmp_path / "teacher"))
+    with pytest.raises(DataError, match="another tokenizer") as caught:
+        run(world, once.model_copy(update={"distillation": lesson}))
+    assert "fine-tuned" in caught.value.fix
+
+
 def test_a_teacher_of_other_labels_is_refused(world, tmp_path):
     people = write_conll(tmp_path / "people", 60, 5, places=False)
     run(

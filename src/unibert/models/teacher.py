@@ -92,23 +92,28 @@ def check_length(name: str | Path, model: Any, context: int, setting: str = "pre
         )
 
 
-def check_same_tokenizer(name: str | Path, model: Any, tokenizer: Any) -> None:
+_OTHER_TOKENIZER = (
+    "Build the tokens with the teacher's tokenizer (tokens.tokenizer), or train a teacher on these tokens."
+)
+
+
+def check_same_tokenizer(name: str | Path, model: Any, tokenizer: Any, fix: str = _OTHER_TOKENIZER) -> None:
     """Refuse a teacher whose ids mean other pieces: distillation would compare probabilities of different words.
 
     Args:
         name: the teacher's folder or hub name; its own tokenizer is compared piece by piece when it has one.
         model: the loaded teacher.
-        tokenizer: the `PreTrainedTokenizerFast` the token store was built with.
+        tokenizer: the student's `PreTrainedTokenizerFast`, in pre-training the one the token store was built with.
+        fix: what to do about another one.
 
     Raises:
         DataError: names the first difference.
     """
-    fix = "Build the tokens with the teacher's tokenizer (tokens.tokenizer), or train a teacher on these tokens."
     ours = tokenizer.get_vocab()
     # Some checkpoints pad the embedding table; fewer rows than pieces can never be right.
     if model.config.vocab_size < len(ours):
         raise DataError(
-            f"teacher {name}: its vocabulary has {model.config.vocab_size:,} rows, the tokens use {len(ours):,}", fix
+            f"teacher {name}: its vocabulary has {model.config.vocab_size:,} rows, the student uses {len(ours):,}", fix
         )
     source = _source(name)
     folder = Path(source)

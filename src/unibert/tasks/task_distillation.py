@@ -88,7 +88,8 @@ def load_teacher(task: Task, folder: str | Path, labels: list[str], tokenizer: A
         )
     teacher, _ = task.load(encoder, labels, settings)
     check_trained(encoder, teacher, task.NAME)
-    check_same_tokenizer(folder, teacher, tokenizer)
+    fix = "Give a teacher that was fine-tuned from an encoder with the student's tokenizer."
+    check_same_tokenizer(folder, teacher, tokenizer, fix)
     check_length(folder, teacher, settings.max_length, "finetune.max_length")
     return teacher
 

@@ -206,6 +206,13 @@ def test_useless_files_are_refused_before_training(world, tmp_path, monkeypatch,
         run(world, **{split: path})
 
 
+def test_tags_under_another_name_are_told_how_to_name(world, tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"tokens": ["Ana"], "ner_tags": ["B-PER"]}\n')
+    with pytest.raises(DataError, match="no tags in it") as caught:
+        run(world, train=tmp_path / "train.jsonl")
+    assert "--column tags=YOURS" in caught.value.fix
+
+
 def test_other_refusals(world, tmp_path):
     with pytest.raises(DataError, match="no such task"):
         finetune("chess", world / "model", world / "train", None, None, SETTINGS, 1)

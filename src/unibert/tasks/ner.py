@@ -54,7 +54,11 @@ def label_names(sentences: Iterable[Sentence]) -> list[str]:
 def check(split: Split, labels: Sequence[str], trained_on: str) -> None:
     """Refuse sentences without an entity, or with none of the types that are known; see `Task.check`."""
     if not any(sentence.tags for sentence in split.samples):
-        raise DataError(f"{split.source}: there are no tags in it", "Give every token a tag, in the last column.")
+        raise DataError(
+            f"{split.source}: there are no tags in it",
+            "Give every token a tag: in CoNLL in the last column, in JSON lines in the field tags, or say what it is "
+            "called there: --column tags=YOURS (in a recipe: columns).",
+        )
     asked = label_names(split.samples)
     if len(asked) == 1:
         raise DataError(f"{split.source}: no entity in it, every tag is O", "Name a file with entities.")

@@ -59,6 +59,7 @@ def test_a_token_may_hold_spaces_between_tabs_and_odd_line_ends(tmp_path):
         (b"a\tO\n\nAna\tPER\n", ["file:3", "'PER'"]),
         ("a O\n\nespañola O\n".encode("latin-1"), ["file:3", "UTF-8", "0xf1", "iconv -f ISO-8859-1"]),
         ("a O\n".encode("utf-16"), ["file:1", "UTF-16", "iconv -f UTF-16 "]),
+        (b"1\tAna\tB-PER\n2\tva\tO\n\n1\tLeo\tB-PER\n", ["file", "first column numbers the tokens"]),
         (gzip.compress(b"Ana B-PER\n" * 50, mtime=0)[:-12], ["damaged gzip"]),
     ],
 )

@@ -121,7 +121,16 @@ def read_conll(path: Path | str) -> list[Sentence]:
     _close(words, tags, sentences)
     if not sentences:
         raise DataError(f"{path}: no sentence in it", "Give a file with a token and its tag on each line.")
+    if expected > 2 and len(sentences[0].words) > 1 and all(_is_numbering(sentence.words) for sentence in sentences):
+        raise DataError(
+            f"{path}: the first column numbers the tokens, as in CoNLL-U and GermEval",
+            "Leave that column out: the token stands in the first column, its tag in the last.",
+        )
     return sentences
+
+
+def _is_numbering(words: Sequence[str]) -> bool:
+    return all(word == str(number) for number, word in enumerate(words, start=1))
 
 
 def _columns(line: str) -> list[str]:

@@ -1,9 +1,12 @@
 """Which file is which part of which language, for every benchmark's ways of being published."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from unibert.benchmark.catalog import KNOWN, find_known, format_catalog
-from unibert.benchmark.layouts import PARTS, arrange
+from unibert.benchmark.layouts import PARTS, arrange, files_below
 from unibert.errors import DataError
 
 
@@ -51,6 +54,23 @@ def test_shards_are_one_part_in_order():
 def test_two_files_of_one_part_are_refused():
     with pytest.raises(DataError, match=r"data: ner/dev-de.tsv and nli/dev-de.tsv are both de dev\n.*Name the folder"):
         arrange(KNOWN["xnli"].layouts, ["nli/dev-de.tsv", "ner/dev-de.tsv"], "data")
+
+
+def test_a_folder_below_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    for name in ("a/dev-de.tsv", "b/c/dev-en.tsv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert files_below(tmp_path) == ["a/dev-de.tsv", "b/c/dev-en.tsv"]
+    real = os.scandir
+
+    def locked(place):
+        if Path(place).name == "c":
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(DataError, match=r"b/c: cannot be read \(Permission denied\)"):
+        files_below(tmp_path)
 
 
 def test_an_unknown_name_is_told_with_the_nearest():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,20 @@ def arrange(layouts: Sequence[Sequence[Files]], files: Iterable[str], place: str
             ordered = sorted(found.items(), key=lambda item: (item[0][0] or "", PARTS.index(item[0][1])))
             return [Found(language, part, tuple(paths), read) for (language, part), (paths, read) in ordered]
     return []
+
+
+def files_below(folder: Path) -> list[str]:
+    """The files in a folder and in those below it, as `arrange` takes them.
+
+    Raises:
+        DataError: one of the folders cannot be read; what is in it would be missing without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})", "Give yourself the right to read it.")
+
+    found = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names]
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
 
 
 def _gather(

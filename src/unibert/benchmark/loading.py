@@ -10,7 +10,7 @@ from typing import Any
 
 from unibert.benchmark.catalog import KNOWN, Counts, Known, find_known
 from unibert.benchmark.hub_data import hub_files
-from unibert.benchmark.layouts import PARTS, Found, arrange
+from unibert.benchmark.layouts import PARTS, Found, arrange, files_below
 from unibert.benchmark.splitting import derived, draw, split_parts
 from unibert.benchmark.sts22 import DOWNLOADER, find_articles, find_lists, read_list
 from unibert.errors import DataError
@@ -192,7 +192,7 @@ def _read_known(parts: _Parts, known: Known, settings: BenchmarkData, refuse: Re
             raise DataError(f"{folder}: {what}", f"Name the folder with {_where(known)}.")
         if known.name == "sts22" and find_lists(folder):
             return _read_sts22(parts, folder, refuse)
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        files = files_below(folder)
         place, root, found = str(folder), folder, arrange(known.layouts, files, str(folder))
     else:
         hub = settings.hub or known.hub

@@ -229,7 +229,11 @@ def test_an_average_needs_every_language(tmp_path):
 
 
 def test_a_score_of_zero_has_no_relative_gain(tmp_path):
-    assert printed(tmp_path, make(f1=0.0), make(setting="all", f1=10.0))[1][-1] == "-"
+    trees = [make(f1=0.0), make(setting="all", f1=10.0)]
+    assert printed(tmp_path / "one", *trees)[1][-1] == "-"
+    # Nor has it beside a seed with one: the mean would be over what happened to do well.
+    trees += [make(seed=2, f1=5.0), make(setting="all", seed=2, f1=10.0)]
+    assert printed(tmp_path / "two", *trees)[1][-1] == "-"
 
 
 def test_a_language_of_older_weights_gets_a_row_of_its_own(tmp_path):

@@ -244,7 +244,8 @@ def _shown(value: Any) -> str:
 def gains(board: Board) -> list[Gain]:
     """Each -> all for every model that has both, over the languages that both have.
 
-    The gain is taken of the two averages of every seed that has them, then averaged over seeds.
+    The gain is taken of the two averages of every seed that has them, then averaged over seeds. It is not defined
+    where one of them is no more than nothing before; leaving that seed out would choose among seeds by their score.
     """
     pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
     for row in board.rows:
@@ -256,8 +257,8 @@ def gains(board: Board) -> list[Gain]:
             continue
         languages = [code for code in board.languages if all(row.scores.get(code) for row in pair.values())]
         each, joint = pair["each"].per_seed(languages), pair["all"].per_seed(languages)
-        common = [seed for seed in each if each[seed] > 0 and seed in joint]  # a share of nothing says nothing
-        if not common:
+        common = [seed for seed in each if seed in joint]
+        if not common or any(each[seed] <= 0 for seed in common):
             continue
         gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])
         low, high = (None, None) if gain.margin is None else (gain.value - gain.margin, gain.value + gain.margin)

@@ -10,6 +10,7 @@ import pytest
 from grid_support import QuickOutcome, files_of, models_of, quick, settings_of, write_grid_world
 from ner_support import read_json
 from unibert.benchmark import grid, worker
+from unibert.benchmark import results as results_module
 from unibert.benchmark.grid import run_benchmark
 from unibert.benchmark.plan import plan
 from unibert.benchmark.predictions import read_predictions, read_statistics
@@ -78,6 +79,7 @@ def test_results_are_whole_and_not_repeated(world, monkeypatch):
     assert load_results(world / "out" / "results")[1] == []
     assert not failures(world)
     monkeypatch.setattr(worker, "fine_tune", lambda *_: pytest.fail("a finished run was repeated"))
+    monkeypatch.setattr(results_module, "write_json", lambda *_: pytest.fail("an equal plan was written again"))
     assert run(world) == results
 
 

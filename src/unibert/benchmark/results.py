@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,10 @@ def write_plan(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
         folder: of the benchmark.
         runs: by address; benchmark, model, setting, languages and seed of each.
     """
+    with contextlib.suppress(DataError):
+        # What is finished can be asked for again where nothing may be written.
+        if load_planned(folder) == runs:
+            return
     write_json(folder / PLAN_FILE, {"schema": SCHEMA, "runs": runs})
 
 

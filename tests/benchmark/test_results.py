@@ -252,6 +252,8 @@ def test_the_table(tmp_path):
     assert lines[3].endswith("%")
     single = format_table(load_results(save(tmp_path / "one", make()))[0])
     assert single.splitlines()[0] == "ner: entity F1 in per cent, mean over 1 seed"
+    split = format_table(load_results(save(tmp_path / "split", make(title="a split of XNER")))[0])
+    assert split.startswith("ner, a split of XNER: entity F1")
 
 
 def test_results_come_in_a_fixed_order(tmp_path):

@@ -155,8 +155,15 @@ def _table(board: Board) -> str:
     counts = sorted({len(seeds) for row in board.rows for seeds in row.scores.values()})
     shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = " in per cent" if board.per_cent else ""
-    heading = f"{board.benchmark}: {board.metric_name}{unit}, mean over {shown} seed{'' if counts == [1] else 's'}"
+    heading = f"{_named(board)}: {board.metric_name}{unit}, mean over {shown} seed{'' if counts == [1] else 's'}"
     return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
+
+
+def _named(board: Board) -> str:
+    """The recipe's name, and the title where it says more, such as `a split of XQuAD`."""
+    name, title = board.benchmark, board.results[0].title
+    plain = ["".join(sign for sign in text.lower() if sign.isalnum()) for text in (name, title)]
+    return name if plain[0] == plain[1] else f"{name}, {title}"
 
 
 def _shown(mean: Mean | None, form: str, margin: str, unit: str = "") -> str:

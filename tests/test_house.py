@@ -29,7 +29,7 @@ FLOORS = [
     ["deploy"],
     ["stages"],
     ["quickstart"],
-    ["data_cli", "tasks_cli"],
+    ["data_cli", "report_cli", "tasks_cli"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,6 +1,7 @@
 """`unibert corpus stats`: table, card and figures of a corpus, wherever it is named from."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from corpus_support import articles, dump_xml, page_xml
+from grid_support import make_result
+from ner_support import write_tiny_bert
 from unibert import stages
 from unibert.cli import app
 from unibert.errors import DataError, RecipeError
+from unibert.pretrain.card_results import evaluation_section
 from unibert.recipe import Recipe
+from unibert.tasks.encoder import find_encoder
 
 RECIPE = """
 name = "small"
@@ -139,3 +144,30 @@ def test_a_benchmark_needs_data_and_trained_students(monkeypatch, tmp_path):
     with pytest.raises(DataError, match=r"student/model/config\.json: not there yet"):
         asked(monkeypatch, tmp_path, alone)
     assert asked(monkeypatch, tmp_path, alone, only_models=["teacher"])["only_models"] == ["teacher"]
+
+
+def test_cards_get_the_results_after_the_benchmark(monkeypatch, tmp_path, capfd):
+    """Of the models that the recipe trained; a card without the mark is told and stays."""
+    model = tmp_path / "student/model"
+    write_tiny_bert(model, seed=1)
+    card = f"---\nlicense: mit\n---\n# demo: student\n\n{evaluation_section(())}\n"
+    (model / "README.md").write_text(card, encoding="utf-8")
+    mark = find_encoder(model, "student").fingerprint
+    result = make_result("student", "all", ["es", "no"], 1, {"es": 71.25, "no": 60.0}, model_fingerprint=mark)
+
+    def run(settings, own, folder, **_):
+        (folder / "results").mkdir(parents=True, exist_ok=True)
+        (folder / f"results/{result['address']}.json").write_text(json.dumps(result))
+        return [result]
+
+    monkeypatch.setattr("unibert.benchmark.grid.run_benchmark", run)
+    tree = {"name": "demo", "benchmark": {"models": ["student"], "data": {"xnli": {}}}, "folder": str(tmp_path)}
+    recipe = Recipe.model_validate({**tree, "teacher": {"model": "someone/large"}})
+    stages.run_benchmark(recipe)
+    assert "| es | Spanish | 71.25 |" in (model / "README.md").read_text(encoding="utf-8")
+    assert "model-index" in (model / "README.md").read_text(encoding="utf-8")
+    assert "README.md" not in capfd.readouterr().err
+    (model / "README.md").write_text("mine\n")
+    stages.run_benchmark(recipe)
+    assert "README.md: your own or of an older version" in capfd.readouterr().err
+    assert (model / "README.md").read_text() == "mine\n"

@@ -15,6 +15,7 @@ from unibert.data_cli import data_app
 from unibert.errors import UniBertError
 from unibert.recipe import Recipe
 from unibert.recipe_file import load_recipe, to_toml
+from unibert.report_cli import report_app
 from unibert.tasks_cli import finetune, predict
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(recipe_app, name="recipe")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(data_app, name="data")
+app.add_typer(report_app, name="report")
 
 RecipeFile = Annotated[Path, typer.Argument(help="A TOML recipe; see recipes/.", show_default=False)]
 Overrides = Annotated[
@@ -257,26 +259,6 @@ def benchmark_worker(
     from unibert.benchmark.clusters import work_on_array
 
     work_on_array(folder, array, index)
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or its recipe.", show_default=False)],
-    set_: Overrides = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Write the page anew while models are trained.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Seconds between pages, with --follow.")] = 30,
-) -> None:
-    """Write one self-contained page (HTML and Markdown) about a run."""
-    from unibert import stages
-    from unibert.report.live import follow_report
-    from unibert.report.page import build_report
-
-    if follow:
-        recipe = None if run.is_dir() else load_recipe(run, set_ or ())
-        folder, title = (recipe.output, recipe.name) if recipe else (run, None)
-        follow_report(folder, every, title, written=print)
-        return
-    print(build_report(run) if run.is_dir() else stages.make_report(load_recipe(run, set_ or ())))
 
 
 @app.command()

@@ -155,13 +155,17 @@ def run_benchmark(
 ) -> list[dict[str, Any]]:
     """Fine-tune and test every model of the recipe, `benchmark/results/`; returns the results.
 
+    The cards of the models that the recipe trained get the results of the whole benchmark.
+
     Args:
         recipe: with a `benchmark.data`.
         retry_failed: do again what has failed before.
         only_benchmarks: when given, only these of `benchmark.data`.
         only_models: when given, only these of `benchmark.models`; `student` stands for every member of a family.
     """
+    from unibert.benchmark.cards import refresh_cards
     from unibert.benchmark.grid import run_benchmark as run
+    from unibert.benchmark.results import load_results
 
     settings, own, wanted = _benchmark(recipe, only_models)
     results = run(
@@ -173,6 +177,9 @@ def run_benchmark(
         only_models=wanted,
     )
     _save_recipe(recipe, "benchmark")
+    trained = {name: model for name, model in own.items() if isinstance(model, Path)}
+    for card in refresh_cards(trained, load_results(recipe.output / "benchmark" / "results")[0]):
+        print(f"{card}: your own or of an older version: it stays as it is, without the results", file=sys.stderr)
     return results
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from unibert.errors import DataError
-from unibert.report import live, page
+from unibert.report import live, page, rendering
 from unibert.report.collect import collect
 from unibert.report.live import follow_report
 from unibert.report.page import build_report, write_report
@@ -225,7 +225,7 @@ def test_interrupted_follower_leaves_a_page_that_does_not_reload(make_run, stop_
 def test_follower_waits_for_room_on_the_disk(make_run, stop_at, seen, monkeypatch, capsys):
     _, then = seen
     folder = stop_at(make_run(), "student", 0.4)
-    whole = page._write
+    whole = rendering._write
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -233,9 +233,9 @@ def test_follower_waits_for_room_on_the_disk(make_run, stop_at, seen, monkeypatc
     def interrupt():
         raise KeyboardInterrupt
 
-    then += [lambda: monkeypatch.setattr(page, "_write", full)]
+    then += [lambda: monkeypatch.setattr(rendering, "_write", full)]
     monkeypatch.setattr(time, "sleep", lambda seconds: then.pop(0)())
-    then += [lambda: monkeypatch.setattr(page, "_write", whole), interrupt]
+    then += [lambda: monkeypatch.setattr(rendering, "_write", whole), interrupt]
     with pytest.raises(KeyboardInterrupt):
         follow_report(folder, 7)
     assert "cannot be written (No space left on device); the next page is tried in 7 s" in capsys.readouterr().err

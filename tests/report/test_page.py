@@ -12,7 +12,8 @@ from itertools import pairwise
 import pytest
 
 from unibert.errors import DataError
-from unibert.report.page import build_report
+from unibert.report.collect import collect
+from unibert.report.page import build_report, write_report
 
 
 class Page(HTMLParser):
@@ -250,7 +251,7 @@ def test_older_report_stays_when_a_new_one_fails(make_run, monkeypatch):
     folder = make_run(seeds=(5,))
     index = build_report(folder)
     before = index.read_text(encoding="utf-8")
-    monkeypatch.setattr("unibert.report.page.to_csv", lambda table: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("unibert.report.rendering.to_csv", lambda table: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build_report(folder, title="another")
     assert index.read_text(encoding="utf-8") == before
@@ -284,3 +285,88 @@ def test_corpus_tables_show_lengths_and_the_optional_rules_that_dropped_somethin
     column = [name.partition(" (")[0] for name in head.split(",")].index("Longest")
     longest = max(map(int, statistics["totals"]["lengths"]))
     assert int(rows[-1].split(",")[column]) == longest
+
+
+def add_task(folder, task: str, metric: str, per_cent: bool) -> None:
+    """The results of another task, made from those of NER: the same scores, or a hundredth of them."""
+    for path in sorted((folder / "benchmark/results").glob("*.json")):
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        scale = 1 if per_cent else 0.01
+        for score in tree["scores"].values():
+            value = score["metrics"]["f1"]
+            score |= {"metrics": {metric: value * scale}, "low": score["low"] * scale, "high": score["high"] * scale}
+            score["types"] = {}
+        address = f"{task}-{tree['address']}"
+        tree |= {"address": address, "task": task, "benchmark": task, "title": task, "metric": metric}
+        tree |= {"per_cent": per_cent, "dev_scores": [0.5], "predictions": None}
+        path.with_name(f"{address}.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def test_several_tasks_are_told_together_and_one_is_not(make_run):
+    folder = make_run(seeds=(5, 6))
+    assert 'id="table-tasks"' not in build_report(folder).read_text(encoding="utf-8")
+    add_task(folder, "sts", "pearson", per_cent=False)
+    source = build_report(folder).read_text(encoding="utf-8")
+    assert 'id="table-tasks"' in source and (folder / "report/figures/gains.svg").is_file()
+    rows = list(csv.DictReader((folder / "report/tables/tasks.csv").open(encoding="utf-8")))
+    assert len(rows) == 6
+    own = {
+        name: list(csv.DictReader((folder / f"report/tables/{name}.csv").open(encoding="utf-8")))
+        for name in ("ner", "sts")
+    }
+    for name, heading in (
+        ("ner", "Named entity recognition, entity F1"),
+        ("sts", "Semantic textual similarity, Pearson's r"),
+    ):
+        averages = {(row["Model"], row["Setting"]): row["Average"] for row in own[name]}
+        assert {(row["Model"], row["Setting"]): row[heading] for row in rows} == averages
+    bold = re.search(r'<table id="table-tasks".*?</table>', source, re.DOTALL)[0]
+    best = max(float(row["Average"]) for row in own["ner"])
+    assert f"<strong>{best:.2f}</strong>" in bold and f"<strong>{best / 100:.3f}</strong>" in bold
+    assert bold.count("<strong>") == 2
+
+
+def test_language_without_a_score_leaves_its_average_open(make_run):
+    folder = make_run(seeds=(5,))
+    add_task(folder, "sts", "pearson", per_cent=False)
+    for path in (folder / "benchmark/results").glob("sts-*.json"):
+        result = json.loads(path.read_text())
+        if (result["model"], result["setting"], result["languages"]) == ("teacher", "each", ["nl"]):
+            path.unlink()
+    build_report(folder)
+    rows = csv.DictReader((folder / "report/tables/tasks.csv").open(encoding="utf-8"))
+    open_ones = [(row["Model"], row["Setting"]) for row in rows if not row["Semantic textual similarity, Pearson's r"]]
+    assert open_ones == [("teacher", "each")]
+
+
+def test_paper_stands_beside_the_run_when_asked_for(make_run):
+    folder = make_run(seeds=(5,))
+    for path in (folder / "benchmark/results").glob("*.json"):
+        path.write_text(path.read_text().replace("acme/base", "acme/bert-base-multilingual-cased"))
+    assert "ner-against-paper" not in write_report(collect(folder)).read_text(encoding="utf-8")
+    source = write_report(collect(folder), against_paper=True).read_text(encoding="utf-8")
+    assert 'id="table-ner-against-paper"' in source
+    rows = list(csv.DictReader((folder / "report/tables/ner-against-paper.csv").open(encoding="utf-8")))
+    assert {row["In the paper"] for row in rows} == {"mBERT-base"}
+    for row in rows:
+        assert float(row["Here"]) - float(row["Paper"]) == pytest.approx(float(row["Difference"]))
+
+
+def test_differences_are_tested_but_not_while_the_page_is_rewritten(make_run, small_report):
+    source = small_report.read_text(encoding="utf-8")
+    assert 'id="significance"' in source
+    order = [
+        source.index(f'<section id="{name}"') for name in ("corpus", "models", "benchmark-ner", "significance", "cost")
+    ]
+    assert order == sorted(order)
+    folder = make_run(seeds=(5,))
+    assert 'id="significance"' not in write_report(collect(folder), refresh=30).read_text(encoding="utf-8")
+    (folder / "benchmark/predictions").rename(folder / "benchmark/elsewhere")
+    told = build_report(folder).read_text(encoding="utf-8")
+    assert "no such file, though there is a result" in told[told.index('id="missing"') :]
+
+
+def test_method_is_drawn_with_the_weights_of_the_run(small_report, live_report):
+    drawn = (small_report.parent / "figures/method.svg").read_text(encoding="utf-8")
+    assert "L = 0.5 MLM + 0.13 conf + 0.37 KD" in drawn
+    assert (live_report.parent / "figures/method.svg").is_file(), "a training that is not finished has its recipe's"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unibert.report.tables import Cell, Column, Table, to_csv, to_html, to_markdown, words
+from unibert.report.tables import Cell, Column, Table, marks, to_csv, to_html, to_markdown, words
 
 # csv's reader takes \r and \0 apart from the rest; names in files hold neither.
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
@@ -79,3 +79,27 @@ def test_empty_cell_says_why_and_has_no_value():
 def test_row_of_another_width_is_refused():
     with pytest.raises(ValueError, match="zoo"):
         table([[words("ant")]])
+
+
+def test_cells_that_explain_themselves_have_a_letter_and_the_reason_below():
+    rows = [
+        [words("ant"), Cell("—", note="not weighed")],
+        [words("bee"), Cell("—", note="flew | away")],
+        [words("cow"), Cell("—", note="not weighed")],
+    ]
+    made = table(rows, notes=["In kilograms."])
+    assert marks(made) == {"not weighed": "a", "flew | away": "b"}
+    assert to_markdown(made).splitlines()[4:] == [
+        "| ant | — (a) |", "| bee | — (b) |", "| cow | — (a) |", "",
+        "- In kilograms.", "- (a) not weighed", r"- (b) flew \| away",
+    ]  # fmt: skip
+    page = to_html(made)
+    assert re.findall(r"</abbr><sup>(\w+)</sup>", page) == ["a", "b", "a"]
+    assert "<li><sup>a</sup> not weighed</li>\n<li><sup>b</sup> flew | away</li>" in page
+
+
+def test_letters_go_on_after_z():
+    rows = [[words(f"x{number}"), Cell("—", note=f"reason {number}")] for number in range(26 * 27 + 1)]
+    letters = list(marks(table(rows)).values())
+    assert letters[:2] + letters[25:28] + letters[-2:] == ["a", "b", "z", "aa", "ab", "zz", "aaa"]
+    assert len(set(letters)) == len(rows)

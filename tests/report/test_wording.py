@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unibert.report import wording
-from unibert.report.page import unbroken
+from unibert.report.rendering import unbroken
 
 
 @pytest.mark.parametrize(

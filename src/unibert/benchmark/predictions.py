@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from unibert.errors import DataError
 from unibert.files import atomic_file, sha256_of_file
-from unibert.tasks.finetune import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from unibert.tasks.finetune import Outcome
 
 FOLDER = "predictions"
 _FIX = "Delete the run's result and run `unibert benchmark` again."

@@ -48,6 +48,8 @@ class Row:
     """What sets this row apart from others of the same model and setting; empty for most."""
     scores: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     details: dict[str, list[LanguageScore]] = field(default_factory=lambda: defaultdict(list))
+    quoted_average: float | None = None
+    """The average as the source of a quoted row prints it, which need not be the mean of its scores."""
 
     @property
     def name(self) -> str:
@@ -92,10 +94,14 @@ class Gain:
     high: float | None
     seeds: int
     languages: list[str]
+    quoted: bool = False
+    """Whether it follows from the scores of a publication, which say nothing about seeds."""
 
     @property
     def verdict(self) -> str:
         """What may be said about it, in words."""
+        if self.quoted:
+            return "printed without an interval: nothing can be concluded"
         if self.low is None or self.high is None:
             return "one seed: nothing can be concluded"
         if self.low > 0:
@@ -105,23 +111,31 @@ class Gain:
 
 @dataclass(frozen=True)
 class Board:
-    """The results of one task on one benchmark; rows by size of the model, model, `each` before `all` and the rest."""
+    """The scores of one task on one benchmark; rows by size of the model, model, `each` before `all` and the rest."""
 
     task: str
     benchmark: str
+    benchmark_title: str
+    """As tables call it."""
+    metric: str
+    """The key of the metric that is shown."""
+    per_cent: bool
+    """Whether metrics go from 0 to 100; else they are correlations."""
     languages: list[str]
     rows: list[Row]
-    results: list[Result]
-    repeated: list[tuple[Result, str]]
+    results: list[Result] = field(default_factory=list)
+    """What the rows are made of; none where they are quoted."""
+    repeated: list[tuple[Result, str]] = field(default_factory=list)
     """Scores that are there twice, of which the first one is used: where the second was found, and which it is."""
+    quoted: str = ""
+    """The publication that the scores are quoted from, with the place in it; empty for results of one's own."""
 
     @property
     def title(self) -> str:
         """The task in words, and the benchmark where it has a name of its own."""
         task = _task(self.task)
         title = task.TITLE if task else self.task.upper()
-        own = self.results[0].title
-        return title if own == self.task else f"{title}: {own}"
+        return title if self.benchmark_title == self.task else f"{title}: {self.benchmark_title}"
 
     @property
     def name(self) -> str:
@@ -130,25 +144,17 @@ class Board:
         return "-".join("".join(sign if sign.isalnum() else "-" for sign in word) for word in words).lower()
 
     @property
-    def metric(self) -> str:
-        """The key of the metric that is shown."""
-        return self.results[0].metric
-
-    @property
     def metric_names(self) -> dict[str, str]:
         """Every metric of the task by key, the one that is shown first."""
         task = _task(self.task)
-        return dict(task.METRICS) if task else {key: key for key in next(iter(self.results[0].scores.values())).metrics}
+        if task:
+            return dict(task.METRICS)
+        return {key: key for result in self.results[:1] for key in next(iter(result.scores.values())).metrics}
 
     @property
     def metric_name(self) -> str:
         """The metric that is shown, in words: `entity F1`."""
         return self.metric_names.get(self.metric, self.metric)
-
-    @property
-    def per_cent(self) -> bool:
-        """Whether metrics go from 0 to 100; else they are correlations."""
-        return self.results[0].per_cent
 
     @property
     def seeds(self) -> list[int]:
@@ -201,7 +207,9 @@ def _board(task: str, benchmark: str, results: list[Result]) -> Board:
         rows.values(),
         key=lambda row: (_size(row.model, results), row.model, row.variant, order[row.setting], row.setting),
     )
-    return Board(task, benchmark, languages, ordered, results, repeated)
+    first = results[0]
+    kind = (first.title, first.metric, first.per_cent)
+    return Board(task, benchmark, *kind, languages, ordered, results, repeated)
 
 
 def setting_label(setting: str, languages: Sequence[str]) -> str:
@@ -263,5 +271,6 @@ def gains(board: Board) -> list[Gain]:
         gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])
         low, high = (None, None) if gain.margin is None else (gain.value - gain.margin, gain.value + gain.margin)
         before, after = (fmean(setting[seed] for seed in common) for setting in (each, joint))
-        found.append(Gain(pair["all"].name, before, after, gain.value, low, high, len(common), languages))
+        name, quoted = pair["all"].name, bool(board.quoted)
+        found.append(Gain(name, before, after, gain.value, low, high, len(common), languages, quoted))
     return found

@@ -1,6 +1,7 @@
 """The model card: what a model is, what it learned from, how well, and what it is not for.
 
-All of it comes from `summary.json`, the recipe and the log, so that a card can be written again at any time.
+All of it comes from `summary.json`, the recipe and the log, so that a card can be written again at any time. What a
+benchmark measured is put in later (`card_results.with_results`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from unibert.languages import language
 from unibert.pretrain.card_metadata import distils, metadata, on_hub
 from unibert.pretrain.card_objective import objective
+from unibert.pretrain.card_results import evaluation_section
 from unibert.pretrain.card_tables import counted, duration, folded, languages_section, losses_section, table
 from unibert.recipe import Recipe
 from unibert.recipe_file import to_toml
@@ -59,6 +61,7 @@ def model_card(summary: Mapping[str, Any], recipe: Mapping[str, Any], log: Seque
         f"---\n{metadata(summary, recipe)}\n---",
         _what(summary, recipe),
         _use(summary),
+        evaluation_section(()),
         languages_section(summary),
         _data(summary, recipe),
         objective(summary, teacher),
@@ -226,7 +229,7 @@ def _training(summary: Mapping[str, Any]) -> str:
 def _limits(summary: Mapping[str, Any]) -> str:
     unknown = {code: share for code, share in (summary.get("unknown_shares") or {}).items() if share >= _UNKNOWN}
     points = [
-        "Only losses of pre-training are given here. How good it is at a task has to be measured after fine-tuning.",
+        "Losses of pre-training do not tell how good it is at a task: that has to be measured after fine-tuning.",
         "It was not made to write text, to answer from memory, or to decide about people. Without fine-tuning, "
         "embeddings of two texts are only roughly the closer the more alike the texts are.",
         "It repeats what its training text says: errors, prejudices, and who is written about at all. Wikipedia does "

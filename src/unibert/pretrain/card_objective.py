@@ -49,13 +49,14 @@ def _total(parts: Mapping[str, Any]) -> str:
     """Equation 5 with the weights of this run, terms of weight 0 left out."""
     terms = "".join(
         f"{' - ' if weight < 0 else ' + '}{abs(weight):g}\\,\\mathcal{{L}}_{{\\mathrm{{{name}}}}}"
-        for name, weight in _weights(parts)
+        for name, weight in weighted_terms(parts)
         if weight
     )
     return f"\\mathcal{{L}} = {terms.removeprefix(' + ').strip()}"
 
 
-def _weights(parts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def weighted_terms(parts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The terms of equation 5 with their signed weights, terms of weight 0 too; `parts`: `objective` of a summary."""
     adversary, distillation = parts["adversary"], parts["distillation"]
     yield "MLM", parts["mlm"]
     if adversary["mode"] == "confusion":

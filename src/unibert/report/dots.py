@@ -89,7 +89,7 @@ def _panels(
     head = HEAD + 15.0 * (ceil(len(labels) / columns) - 1) if len(series) > 1 else 6.0
     height = head + ROW * length + FOOT
     # Letters are about half as wide as high (11 units); equal margins make the panels' dots comparable.
-    margin = max(len(_label(code)) for code in codes) * 6.2 + 10
+    margin = max(len(language_label(code)) for code in codes) * 6.2 + 10
     pictures = []
     for position in range(number):
         part = codes[position * length : (position + 1) * length]
@@ -155,7 +155,7 @@ def _rows(
         if first is not None:
             place = {"textcoords": "offset points", "va": "center_baseline", "fontsize": 10, "color": SOFT}
             axes.annotate(scale.show(first), (max(values), row), (7, 0), **place)  # type: ignore[arg-type]
-    axes.set_yticks(range(len(part)), [_label(code) for code in part])
+    axes.set_yticks(range(len(part)), [language_label(code) for code in part])
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
@@ -164,12 +164,12 @@ def _rows(
 def _words(label: str, part: Sequence[str], series: Mapping[str, Mapping[str, float]], scale: Scale, which: str) -> str:
     """What a panel shows, for those who cannot see it: its first and last language; the tables have the rest."""
     name, first = next(iter(series.items()))
-    ends = [f"{_label(code)} {scale.show(first[code])}" for code in (part[0], part[-1]) if code in first]
+    ends = [f"{language_label(code)} {scale.show(first[code])}" for code in (part[0], part[-1]) if code in first]
     told = f" From first to last, {name}: {' to '.join(ends)}." if ends else ""
     return f"{label}{which}, {len(part)} languages.{told} The table of languages has every value."
 
 
-def _label(code: str) -> str:
+def language_label(code: str) -> str:
     """Latin letters, which every system's font has: `German (de)`."""
     name = language(code).name
     if name == code:

@@ -144,6 +144,10 @@ class Summary(Shape):
     weights_sha256: str
     initialise: str = "random"
     objective: dict[str, Any] = {}
+    processes: Annotated[int, Field(ge=1)] = 1
+    device: str | None = None
+    """The accelerator's name; None on a CPU."""
+    energy_kwh: Finite | None = None
     heldout: HeldOut | None = None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
 from unibert.benchmark.schema import LanguageScore, Result
-from unibert.benchmark.scores import Board, Gain, Mean, Row
+from unibert.benchmark.scores import Board, Gain, Mean, Row, mean_over_seeds
 from unibert.languages import language
 from unibert.report.contents import number
 from unibert.report.tables import Cell, Column, Table, words
@@ -46,54 +47,66 @@ def _sentence_start(text: str) -> str:
 
 
 def score_table(board: Board) -> Table:
-    """Models x settings against languages (the paper's Table 2), the best of every column in bold."""
+    """Models x settings against languages (the paper's Tables 2 to 6), the best of every column in bold.
+
+    Of a quoted board the average is computed from the row all the same; the printed one stands beside it.
+    """
     averages = [row.average(board.languages) for row in board.rows]
     places = digits(board)
 
-    def best(scores: list[Mean | None]) -> float | None:
-        found = [round(score.value, places) for score in scores if score]
+    def best(scores: Iterable[float | None]) -> float | None:
+        found = [round(score, places) for score in scores if score is not None]
         return max(found) if len(found) > 1 else None
 
-    best_of = {code: best([row.cell(code) for row in board.rows]) for code in board.languages}
-    best_average = best(averages)
+    cells_of = {code: [row.cell(code) for row in board.rows] for code in board.languages}
+    best_of = {code: best(cell.value if cell else None for cell in cells) for code, cells in cells_of.items()}
+    best_average = best(average.value if average else None for average in averages)
+    best_quoted = best(row.quoted_average for row in board.rows)
+    missing = f"not in {board.quoted}" if board.quoted else "no result in benchmark/results"
     rows = []
-    for row, average in zip(board.rows, averages, strict=True):
-        cells = [
-            _score_cell(row.cell(code), best_of[code], "no result in benchmark/results", places)
-            for code in board.languages
-        ]
-        lacking = [code for code in board.languages if row.cell(code) is None]
+    for position, (row, average) in enumerate(zip(board.rows, averages, strict=True)):
+        cells = [_score_cell(cells_of[code][position], best_of[code], missing, places) for code in board.languages]
+        lacking = [code for code in board.languages if cells_of[code][position] is None]
         why = "no average: no seed has every language"
         if lacking:
             why = (
                 f"no average: {listing(lacking)} missing, and averages over other sets of languages cannot be compared"
             )
-        rows.append(
-            [
-                words(row.model),
-                words(row.label),
-                *cells,
-                _score_cell(average, best_average, why, places, average is not None and average.seeds < _least(row)),
-                Cell(_seed_range(row), _least(row)),
-            ]
-        )
+        fewer = average is not None and average.seeds < _least(row)
+        cells.append(_score_cell(average, best_average, why, places, fewer))
+        if board.quoted:
+            quoted = mean_over_seeds([row.quoted_average]) if row.quoted_average is not None else None
+            cells.append(_score_cell(quoted, best_quoted, missing, places))
+        else:
+            cells.append(Cell(_seed_range(row), _least(row)))
+        rows.append([words(row.model), words(row.label), *cells])
     columns = [Column("Model", False), Column("Setting", False)]
     columns += [Column(f"{code} {language(code).name}") for code in board.languages]
-    columns += [Column("Average"), Column("Seeds")]
+    columns += [Column("Average"), Column("Average, printed") if board.quoted else Column("Seeds")]
+    title = f"{board.title}: {board.metric_name} by language"
+    return Table(board.name, title, columns, rows, _score_notes(board, rows), heading_columns=2)
+
+
+def _score_notes(board: Board, rows: Sequence[Sequence[Cell]]) -> list[str]:
     scale = "from 0 to 100" if board.per_cent else "from −1 to 1"
-    settings = {result.setting for result in board.results}
+    of = f"quoted from {board.quoted}" if board.quoted else "the mean over seeds"
+    settings = {row.setting.partition(" ")[0] for row in board.rows}
     told = [meaning for setting, meaning in _SETTINGS.items() if setting in settings or setting in ("each", "all")]
+    highest = "value" if board.quoted else "mean"
     notes = [
-        f"{_sentence_start(board.metric_name)} {scale}, the mean over seeds. {'; '.join(told)}.",
-        "Bold is the highest mean of its column, which is not the same as a difference that can be trusted.",
+        f"{_sentence_start(board.metric_name)} {scale}, {of}. {'; '.join(told)}.",
+        f"Bold is the highest {highest} of its column, which is not the same as a difference that can be trusted.",
     ]
     if any("±" in cell.small for row in rows for cell in row):
         notes.append(
             "± is half the width of a 95 % interval over seeds (Student's t). The choice of test data is not in it."
         )
-    if any(cell.text == NOTHING for row in rows for cell in row):
+    lacking = any(cell.text == NOTHING for row in rows for cell in row)
+    if lacking and board.quoted:
+        notes.append(f"{NOTHING}: not printed; an average is computed only of rows that have every language.")
+    elif lacking:
         notes.append(f"{NOTHING}: no result; what was planned and is not there is listed under “What is missing”.")
-    return Table(board.name, f"{board.title}: {board.metric_name} by language", columns, rows, notes, heading_columns=2)
+    return notes
 
 
 def _seed_range(row: Row) -> str:
@@ -158,13 +171,13 @@ def gain_table(board: Board, found: list[Gain]) -> Table:
             ]
         )
     headings = ("Average, each", "Average, all", "Relative gain", "95 % interval", "Seeds in common")
-    return Table(
-        f"{board.name}-gain",
-        f"{board.title}: what training on all languages together brings",
-        [Column("Model", False), *(Column(heading) for heading in headings), Column("What can be said", False)],
-        rows,
-        ["Relative gain: (average of all − average of each) / average of each, for every seed, and the mean of that."],
-    )
+    columns = [Column("Model", False), *(Column(heading) for heading in headings), Column("What can be said", False)]
+    note = "Relative gain: (average of all − average of each) / average of each, for every seed, and the mean of that."
+    if board.quoted:  # without seeds there is nothing to say of them
+        columns, rows = columns[:4], [row[:4] for row in rows]
+        note = "Relative gain: (average of all − average of each) / average of each; no spread over seeds is printed."
+    title = f"{board.title}: what training on all languages together brings"
+    return Table(f"{board.name}-gain", title, columns, rows, [note])
 
 
 def types_table(board: Board) -> Table:

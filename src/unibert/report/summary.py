@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from unibert.benchmark.scores import Board, Gain, Row
 from unibert.corpus.statistics import length_summary
 from unibert.languages import language
+from unibert.report.blocks import KeyNumber
 from unibert.report.collect import Run
+from unibert.report.cost import Cost, cost_number, cost_sentence
 from unibert.report.schema import Summary
 from unibert.report.score_tables import digits
 from unibert.report.standing import Standing
@@ -24,17 +25,10 @@ ADVERSARIES = {
 }
 
 
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number for the top of the page."""
-
-    label: str
-    value: str
-    hint: str = ""
-
-
-def key_numbers(run: Run, boards: Sequence[Board], standings: Sequence[Standing] = ()) -> list[KeyNumber]:
-    """A handful of numbers that tell the run's size and quality, or first of all how far it is."""
+def key_numbers(
+    run: Run, boards: Sequence[Board], standings: Sequence[Standing] = (), spent: Sequence[Cost] = ()
+) -> list[KeyNumber]:
+    """A handful of numbers that tell the run's size, cost and quality, or first of all how far it is."""
     found = [number for standing in standings for number in _going_numbers(standing)]
     trainings = next(iter(run.groups.values()), [])
     done = [(training, training.summary) for training in trainings if training.summary]
@@ -51,6 +45,8 @@ def key_numbers(run: Run, boards: Sequence[Board], standings: Sequence[Standing]
         training, summary = done[0]
         together = f"{plural(summary.steps, 'step')}{', side by side' if len(done) > 1 else ''}"
         found.append(KeyNumber("Training", duration(summary.seconds), together))
+        cost = cost_number(spent)
+        found += [cost] if cost else []
         whose = training.role if len(done) == 1 else "each student"
         found.append(KeyNumber("Pieces seen", _round(summary.tokens), f"{whose}, not counting padding"))
     evaluated = {training.role: record.mlm for training in trainings if (record := training.last_held_out)}
@@ -103,12 +99,22 @@ def _best(board: Board) -> tuple[Row, float, Board] | None:
     return board.rows[position], mean, board
 
 
-def opening(run: Run, boards: Sequence[Board], gains: Sequence[Sequence[Gain]], going: Collection[str]) -> list[str]:
-    """The paragraphs under the title; without the groups in `going`, whose training is told elsewhere."""
+def opening(
+    run: Run,
+    boards: Sequence[Board],
+    gains: Sequence[Sequence[Gain]],
+    going: Collection[str],
+    spent: Sequence[Cost] = (),
+) -> list[str]:
+    """The paragraphs under the title: what was trained on what, what it took, how good it is.
+
+    Without the groups in `going`, whose training is told elsewhere.
+    """
     paragraphs = [_corpus(run)]
     for group, trainings in run.groups.items():
         if group not in going:
             paragraphs += [_family(run, trainings)] if len(trainings) > 1 else [_model(run, trainings[0])]
+    paragraphs.append(cost_sentence(spent))
     paragraphs += [_board(board, found) for board, found in zip(boards, gains, strict=True)]
     return [paragraph for paragraph in paragraphs if paragraph]
 

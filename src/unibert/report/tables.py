@@ -1,4 +1,7 @@
-"""One table, three ways to write it: HTML for the page, Markdown for report.md, CSV for other programs."""
+"""One table, three ways to write it: HTML for the page, Markdown for report.md, CSV for other programs.
+
+The fourth, LaTeX for papers, is `report.latex`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
@@ -25,7 +29,8 @@ class Column:
 class Cell:
     """What is shown (`text`) and what it stands for (`value`: sorting and CSV).
 
-    `small` is shown after the text in smaller type, for example a margin of error; `note` explains an empty cell.
+    `small` is shown after the text in smaller type, for example a margin of error; `note` explains an empty cell, below
+    the table under a raised letter.
     """
 
     text: str
@@ -61,6 +66,18 @@ class Table:
                 raise ValueError(f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns")
 
 
+def marks(table: Table) -> dict[str, str]:
+    """Every explanation of a cell with its letter, in the order of the cells: a to z, then aa, ab and so on."""
+    found: dict[str, str] = {}
+    for note in (cell.note for row in table.rows for cell in row if cell.note):
+        found.setdefault(note, _letters(len(found)))
+    return found
+
+
+def _letters(number: int) -> str:
+    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
 def to_csv(table: Table) -> str:
     """The raw values under the columns' headings, RFC 4180 with plain line ends; empty where there is no value."""
     stream = io.StringIO()
@@ -76,15 +93,19 @@ def to_markdown(table: Table) -> str:
     lines = [f"**{plain_markdown(table.caption)}**", ""]
     lines.append("| " + " | ".join(plain_markdown(column.label) for column in table.columns) + " |")
     lines.append("|" + "|".join("---:" if column.numeric else "---" for column in table.columns) + "|")
+    letters = marks(table)
     for row in table.rows:
-        lines.append("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |")
-    if table.notes:
-        lines += ["", *(f"- {plain_markdown(note)}" for note in table.notes)]
+        lines.append("| " + " | ".join(_markdown_cell(cell, letters) for cell in row) + " |")
+    notes = [plain_markdown(note) for note in table.notes]
+    notes += [f"({letter}) {plain_markdown(note)}" for note, letter in letters.items()]
+    if notes:
+        lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_cell(cell: Cell) -> str:
+def _markdown_cell(cell: Cell, letters: Mapping[str, str]) -> str:
     text = f"**{plain_markdown(cell.text)}**" if cell.strong else plain_markdown(cell.text)
+    text += f" ({letters[cell.note]})" if cell.note else ""
     return f"{text} {plain_markdown(cell.small)}" if cell.small else text
 
 
@@ -111,18 +132,21 @@ def to_html(table: Table) -> str:
         parts.append(f'<th scope="col" class="{kind}" data-kind="{kind}">{escape(column.label)}</th>')
     parts.append("</tr></thead>")
     body, total = (table.rows[:-1], table.rows[-1:]) if table.total else (table.rows, [])
+    letters = marks(table)
     parts.append("<tbody>")
-    parts += [_html_row(table, row) for row in body]
+    parts += [_html_row(table, row, letters) for row in body]
     parts.append("</tbody>")
     if total:
-        parts += ["<tfoot>", *(_html_row(table, row) for row in total), "</tfoot>"]
+        parts += ["<tfoot>", *(_html_row(table, row, letters) for row in total), "</tfoot>"]
     parts.append("</table></div>")
-    if table.notes:
-        parts += ['<ul class="notes">', *(f"<li>{escape(note)}</li>" for note in table.notes), "</ul>"]
+    notes = [escape(note) for note in table.notes]
+    notes += [f"<sup>{letter}</sup> {escape(note)}" for note, letter in letters.items()]
+    if notes:
+        parts += ['<ul class="notes">', *(f"<li>{note}</li>" for note in notes), "</ul>"]
     return "\n".join(parts)
 
 
-def _html_row(table: Table, row: list[Cell]) -> str:
+def _html_row(table: Table, row: list[Cell], letters: Mapping[str, str]) -> str:
     cells = []
     for position, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
         tag, scope = ("th", ' scope="row"') if position < table.heading_columns else ("td", "")
@@ -136,7 +160,7 @@ def _html_row(table: Table, row: list[Cell]) -> str:
         if cell.strong:
             text = f"<strong>{text}</strong>"
         if cell.note:
-            text = f'<abbr title="{escape(cell.note)}">{text}</abbr>'
+            text = f'<abbr title="{escape(cell.note)}">{text}</abbr><sup>{letters[cell.note]}</sup>'
         if cell.small:
             text += f" <small>{escape(cell.small)}</small>"
         kind = "number" if column.numeric else "text"

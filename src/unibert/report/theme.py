@@ -1,23 +1,26 @@
-"""Matplotlib figures as SVG that follows the page: its colours are CSS variables, its letters are text.
+"""Matplotlib figures as SVG that follows the page: its colours are CSS variables, its letters are text; and as PNG.
 
 A figure is drawn with the colours of the light theme; each of them is then replaced by `var(--name, colour)`, which
-the page sets for light and dark, and which a stand-alone file sets for itself. The palette is Okabe and Ito's, which
-people with any common colour-blindness can tell apart; lines also differ in their dashes and points in their shapes.
+the page sets for light and dark, and which a stand-alone file sets for itself. The palette begins with Okabe and Ito's
+blue and vermilion; green and purple are chosen so that people with any common colour-blindness can tell all four apart,
+by their lightness too. Lines also differ in their dashes and points in their shapes.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -29,8 +32,8 @@ COLOURS = {
     "figure-paper": ("#fefefe", "#171c23"),
     "series-1": ("#0072b2", "#56b4e9"),
     "series-2": ("#d55e00", "#e69f00"),
-    "series-3": ("#007f5f", "#2fc79b"),
-    "series-4": ("#a33d7c", "#e59bc4"),
+    "series-3": ("#285135", "#368c4d"),
+    "series-4": ("#9e6080", "#df3bae"),
 }
 INK, SOFT, GRID, PAPER = (COLOURS[name][0] for name in ("figure-ink", "figure-soft", "figure-grid", "figure-paper"))
 SERIES = tuple(COLOURS[f"series-{number}"][0] for number in (1, 2, 3, 4))
@@ -38,13 +41,16 @@ SERIES = tuple(COLOURS[f"series-{number}"][0] for number in (1, 2, 3, 4))
 WIDTH = 340.0
 """Width of a panel in SVG units; on a page it is 300 to 480 pixels wide, so that type stays between 9 and 15 pixels."""
 
+FONT = "DejaVu Sans"
+"""What PNGs are lettered in and text is measured by; it comes with Matplotlib."""
+
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and no glyph can be missing from a file
     "svg.hashsalt": "unibert",
     "text.parse_math": False,  # a model called a_$b is a name, not a formula
     "axes.unicode_minus": True,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FONT],
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -83,6 +89,29 @@ class Picture:
     inline: str
     wide: bool = False
     """Needs more than a telephone's width: the page lets it scroll sideways within its frame."""
+    figure: Figure | None = field(default=None, repr=False, compare=False)
+    """What it was drawn from, for `png`; None in a picture that is SVG only."""
+
+    def png(self) -> bytes:
+        """The picture in the light theme with two pixels to an SVG unit, for programs that take no SVG.
+
+        Letters are DejaVu Sans, which comes with Matplotlib; other scripts are drawn where a font of the system has
+        them (see `report.scripts`). It is drawn when it is asked for.
+
+        Raises:
+            ValueError: the picture was not made by `to_picture`.
+        """
+        if self.figure is None:
+            raise ValueError(f"picture {self.name}: there is no figure to draw a PNG from")
+        stream = io.BytesIO()
+        with matplotlib.rc_context(_STYLE), _missing_letters_known():
+            FigureCanvasAgg(self.figure)
+            try:
+                # No version of the software in the file: the same run gives the same bytes.
+                self.figure.savefig(stream, format="png", dpi=144, facecolor=PAPER, metadata={"Software": None})
+            finally:
+                FigureCanvasSVG(self.figure)
+        return stream.getvalue()
 
     @property
     def file(self) -> str:
@@ -98,6 +127,14 @@ class Picture:
 
 
 @contextmanager
+def _missing_letters_known() -> Iterator[None]:
+    """Matplotlib does not warn of letters that no font here has: SVG needs none, and `report.scripts` tells of PNG."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)
+        yield
+
+
+@contextmanager
 def canvas(height: float, constrained: bool = True, width: float = WIDTH) -> Iterator[tuple[Figure, Axes]]:
     """A figure of `width` x `height` SVG units with one set of axes, in the report's style.
 
@@ -109,6 +146,14 @@ def canvas(height: float, constrained: bool = True, width: float = WIDTH) -> Ite
         figure = Figure(figsize=(width / 72, height / 72), layout=layout)
         FigureCanvasSVG(figure)
         yield figure, figure.subplots()
+
+
+def shortened(text: str, room: int) -> str:
+    """The text in at most `room` letters, its middle left out: names often differ at both ends."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}…{text[len(text) - end :]}"
 
 
 def legend_columns(labels: Sequence[str], width: float = WIDTH, beside: float = 34) -> int:
@@ -129,7 +174,9 @@ def to_picture(figure: Figure, name: str, label: str, wide: bool = False) -> Pic
     """Draw `figure` (inside its `canvas` block) and give it the page's colours and ids of its own."""
     stream = io.StringIO()
     # Nothing but drawing: no date (the same run gives the same file), no creator.
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with _missing_letters_known():
+        figure.savefig(stream, format="svg", metadata=nothing)
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
@@ -142,7 +189,7 @@ def to_picture(figure: Figure, name: str, label: str, wide: bool = False) -> Pic
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     # Widths come from the page; letters come from the reader's system.
-    svg = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1system-ui, 'DejaVu Sans', sans-serif", svg)
+    svg = re.sub(r"(font(?:-family)?: [^;\"']*)'DejaVu Sans'[^;\"]*", r"\1system-ui, 'DejaVu Sans', sans-serif", svg)
     svg = re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL)
     head = re.match(r"<svg [^>]*>", svg)
     box = re.search(r'viewBox="([^"]+)"', svg)
@@ -151,4 +198,4 @@ def to_picture(figure: Figure, name: str, label: str, wide: bool = False) -> Pic
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box[1]}" '
         f'stroke-linejoin="round" stroke-linecap="butt" role="img" aria-label="{escape(label)}">'
     )
-    return Picture(name, label, opening + svg[head.end() :], wide)
+    return Picture(name, label, opening + svg[head.end() :], wide, figure)

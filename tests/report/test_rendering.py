@@ -63,6 +63,7 @@ def test_page_of_anything_can_be_written_anywhere(tmp_path):
     assert index == tmp_path / "new/place/index.html"
     source = index.read_text(encoding="utf-8")
     assert "Text &amp; more." in source and "of &lt;2&gt;" in source and "A caution." in source
+    assert "recorded" not in source, "of what is no run nothing could have been recorded"
     assert not [path for path in (tmp_path / "new").iterdir() if path.name != "place"]
     assert (tmp_path / "new/place/figures/line.svg").is_file()
     assert not (tmp_path / "new/place/figures/line.png").exists(), "a picture that was not drawn has no PNG"

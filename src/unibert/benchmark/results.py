@@ -161,7 +161,7 @@ def _table(board: Board) -> str:
 
 def _named(board: Board) -> str:
     """The recipe's name, and the title where it says more, such as `a split of XQuAD`."""
-    name, title = board.benchmark, board.results[0].title
+    name, title = board.benchmark, board.benchmark_title
     plain = ["".join(sign for sign in text.lower() if sign.isalnum()) for text in (name, title)]
     return name if plain[0] == plain[1] else f"{name}, {title}"
 

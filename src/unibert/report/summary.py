@@ -58,7 +58,7 @@ def key_numbers(
     if scores:
         several = len(scores) > 1
         for row, mean, board in scores[:4]:
-            hint = f"{board.results[0].title}: {row.model}, {row.label}" if several else f"{row.model}, {row.label}"
+            hint = f"{board.benchmark_title}: {row.model}, {row.label}" if several else f"{row.model}, {row.label}"
             label = f"{board.task.upper()} {board.metric_name.removeprefix('entity ')}, best average"
             found.append(KeyNumber(label, decimal(mean, digits(board)), hint))
     return found

@@ -361,6 +361,16 @@ def test_amounts(text, value):
     assert amount(text, "here") == value
 
 
+@pytest.mark.parametrize("name", ["tables/mine.csv", ""])
+def test_nothing_of_the_users_is_replaced(tmp_path, name):
+    path = tmp_path / "there" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(DataError, match="exists and is no report"):
+        write_paper_report(tmp_path / "there")
+    assert path.read_text() == "mine"
+
+
 def test_the_page_of_the_paper(tmp_path):
     index = write_paper_report(tmp_path / "new" / "folder")
     assert index == tmp_path / "new" / "folder" / "index.html"

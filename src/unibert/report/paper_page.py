@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from unibert.benchmark.scores import gains
+from unibert.errors import DataError
 from unibert.report import figures, pareto, slopes
 from unibert.report.blocks import Block, Details, FigureBlock, KeyNumber, Section
 from unibert.report.paper import (
@@ -53,8 +54,11 @@ def write_paper_report(output: Path) -> Path:
         The path of index.html.
 
     Raises:
-        DataError: the disk is full.
+        DataError: the disk is full, or there is something else in the folder: older tables and figures are removed.
     """
+    output = Path(output)
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not (output / "report.md").is_file()):
+        raise DataError(f"{output}: exists and is no report", "Name another folder: what a report leaves is removed.")
     found = checks()
     opening = (
         f"Everything here is made from the numbers that are printed in {_SOURCE}: nothing was trained or measured for "
@@ -68,7 +72,7 @@ def write_paper_report(output: Path) -> Path:
             numbers=_numbers(found),
             sections=[*sections, *map(_scores, TABLES)],
         ),
-        Path(output),
+        output,
     )
 
 

@@ -57,6 +57,16 @@ def test_report_without_a_part_names_it(make_run, name):
     assert name in (folder / "report/report.md").read_text(encoding="utf-8")
 
 
+def test_a_benchmark_of_finished_models_lacks_nothing_before_it(make_run):
+    folder = make_run(seeds=(5,))
+    for name in ("corpus", "tokens", "teacher", "student"):
+        shutil.rmtree(folder / name)
+    assert {gap.part for gap in collect(folder).gaps if gap.kind == "missing"} >= {"tokens/index.json", "student/"}
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('"student", "teacher", ', ""))
+    assert not [gap for gap in collect(folder).gaps if gap.kind == "missing"]
+
+
 def test_statistics_of_an_older_corpus_are_shown_without_lengths(make_run):
     folder = make_run(seeds=(5,))
     path = folder / "corpus/statistics.json"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unibert.benchmark.models import OWN_MODELS
 from unibert.benchmark.results import load_planned, load_results
 from unibert.benchmark.schema import Result
 from unibert.errors import DataError, RecipeError
@@ -70,6 +71,9 @@ def collect(folder: Path) -> Run:
     tokens = part(folder, "tokens/index.json", Tokens, gaps)
     stages = _stages(folder, gaps)
     known, awaited = trainings(folder, recipe, stages, gaps)
+    if not (corpus or tokens or known) and recipe is not None and not set(OWN_MODELS) & set(recipe.benchmark.models):
+        # A benchmark of finished models: there was nothing to be made before it.
+        gaps[:] = [gap for gap in gaps if gap.kind != "missing"]
     results = _results(folder, recipe, gaps, expected=not awaited)
     if not (recipe_text or corpus or tokens or known or results or stages) and all(
         gap.kind == "missing" for gap in gaps

@@ -12,7 +12,7 @@ from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import gains
 from unibert.report.collect import Run
 from unibert.report.score_tables import data_table, fine_tuning, gain_table, score_table, seeds_table, types_table
-from unibert.report.scores import boards, planned_gaps
+from unibert.report.scores import boards, planned_gaps, untouched_gaps
 
 
 def result(model: str, setting: str, languages: list[str], seed: int, scores: dict[str, float], **more) -> Result:
@@ -202,6 +202,15 @@ def test_what_the_plan_has_and_the_results_lack_is_told():
         ),
     }
     assert planned_gaps(board, run_with(None)) == []
+
+
+def test_planned_benchmark_without_any_result_is_told():
+    found = boards([result("m", "each", ["es"], 1, {"es": 60.0})], [])
+    run = {"model": "m", "setting": "each", "languages": ["es"], "tested": ["es"]}
+    planned = {f"{name} {seed}": {**run, "benchmark": name, "seed": seed} for name in ("ner", "ler") for seed in (1, 2)}
+    (gap,) = untouched_gaps(found, run_with(planned))
+    assert (gap.part, gap.reason) == ("ler", "2 runs planned, and none has a result: it is not on this page")
+    assert untouched_gaps(found, run_with(None)) == []
 
 
 def test_settings_that_say_nothing_are_not_told():

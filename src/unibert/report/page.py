@@ -17,7 +17,7 @@ from unibert.report.lineage import mismatches
 from unibert.report.origin import command_lines, provenance_table
 from unibert.report.reading import Gap
 from unibert.report.rendering import Page, write_page
-from unibert.report.scores import boards, planned_gaps
+from unibert.report.scores import boards, planned_gaps, untouched_gaps
 from unibert.report.significance_page import significance_section
 from unibert.report.standing import silences, standing_sentence, standings
 from unibert.report.summary import key_numbers, opening
@@ -67,6 +67,7 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     found_gains = [gains(board) for board in found]
     for board in found:
         run.gaps.extend(planned_gaps(board, run))
+    run.gaps.extend(untouched_gaps(found, run))
     going = standings(run)
     run.gaps.extend(silences(going))
     spent = costs(run, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,6 +63,17 @@ def planned_gaps(board: Board, run: Run) -> list[Gap]:
         reason = f"the recipe plans it, but there is no result for {listing(shown)}"
         found.append(Gap(f"{board.title}: {model}, {setting}", "incomplete", reason))
     return found
+
+
+def untouched_gaps(found: Iterable[Board], run: Run) -> list[Gap]:
+    """Benchmarks of the plan that have no result at all, and so no section on the page: one gap each."""
+    there = {board.benchmark for board in found}
+    lacking = Counter(str(planned.get("benchmark")) for planned in (run.planned or {}).values())
+    return [
+        Gap(name, "incomplete", f"{plural(runs, 'run')} planned, and none has a result: it is not on this page")
+        for name, runs in lacking.items()
+        if name not in there
+    ]
 
 
 def _place(setting: str, languages: Iterable[str]) -> tuple[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
+
 
 class UniBertError(Exception):
     """A problem with the user's input or surroundings, told without a traceback.
@@ -45,3 +48,22 @@ class Interrupted(UniBertError):
 def first_line(error: BaseException | None) -> str:
     """What another library's error says, in one line; its kind, where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def check_names(option: str, asked: Iterable[str], known: Sequence[str], place: str) -> None:
+    """Refuse a name that is not known.
+
+    Args:
+        option: the option that it was given to.
+        asked: the names.
+        known: those that there are.
+        place: where they are looked for, in words.
+
+    Raises:
+        RecipeError: tells the nearest name, or all that there are.
+    """
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else f"There is {', '.join(known) or 'none'}."
+            raise RecipeError(f"{option} {name}: not in {place}", hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from unibert.benchmark.loading import LoadedData
 from unibert.benchmark.models import find_model, find_models, model_names
 from unibert.benchmark.run import Run, Source, parts_for
-from unibert.errors import DataError, RecipeError
+from unibert.errors import DataError, check_names
 from unibert.recipe import Benchmark, FineTune
 from unibert.task_settings import BenchmarkData
 from unibert.tasks.data import Splits
@@ -102,11 +101,7 @@ def plan(
 
 def _chosen(there: Iterable[str], asked: Sequence[str], key: str, option: str) -> list[str]:
     known = list(there)
-    for name in asked:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"There is {', '.join(known)}."
-            raise RecipeError(f"{option} {name}: not in {key}", hint)
+    check_names(option, asked, known, key)
     return [name for name in known if not asked or name in asked]
 
 

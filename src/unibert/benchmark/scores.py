@@ -157,6 +157,20 @@ class Board:
         return self.metric_names.get(self.metric, self.metric)
 
     @property
+    def support(self) -> str:
+        """What is counted in the scores' support, in words: `entities`; empty for a task of another version."""
+        task = _task(self.task)
+        return task.SUPPORT if task else ""
+
+    @property
+    def each_and_all(self) -> list[tuple[Row, Row]]:
+        """The two rows of every model, and variant of it, that has both settings."""
+        found: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
+        for row in self.rows:
+            found[row.model, row.variant][row.setting] = row
+        return [(its["each"], its["all"]) for its in found.values() if its.keys() >= {"each", "all"}]
+
+    @property
     def seeds(self) -> list[int]:
         """Every seed of any result."""
         return sorted({result.seed for result in self.results})
@@ -255,22 +269,16 @@ def gains(board: Board) -> list[Gain]:
     The gain is taken of the two averages of every seed that has them, then averaged over seeds. It is not defined
     where one of them is no more than nothing before; leaving that seed out would choose among seeds by their score.
     """
-    pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
-    for row in board.rows:
-        if row.setting in ("each", "all"):
-            pairs[row.model, row.variant][row.setting] = row
     found = []
-    for pair in pairs.values():
-        if len(pair) < 2:
-            continue
-        languages = [code for code in board.languages if all(row.scores.get(code) for row in pair.values())]
-        each, joint = pair["each"].per_seed(languages), pair["all"].per_seed(languages)
+    for pair in board.each_and_all:
+        languages = [code for code in board.languages if all(row.scores.get(code) for row in pair)]
+        each, joint = (row.per_seed(languages) for row in pair)
         common = [seed for seed in each if seed in joint]
         if not common or any(each[seed] <= 0 for seed in common):
             continue
         gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])
         low, high = (None, None) if gain.margin is None else (gain.value - gain.margin, gain.value + gain.margin)
         before, after = (fmean(setting[seed] for seed in common) for setting in (each, joint))
-        name, quoted = pair["all"].name, bool(board.quoted)
+        name, quoted = pair[1].name, bool(board.quoted)
         found.append(Gain(name, before, after, gain.value, low, high, len(common), languages, quoted))
     return found

@@ -136,10 +136,7 @@ def compare(
 
 
 def _settings(board: Board) -> Iterator[tuple[Row, Row]]:
-    rows: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
-    for row in board.rows:
-        rows[row.model, row.variant][row.setting] = row
-    yield from ((both["all"], both["each"]) for both in rows.values() if both.keys() >= {"all", "each"})
+    yield from ((joint, each) for each, joint in board.each_and_all)
 
 
 def _models(board: Board) -> Iterator[tuple[Row, Row]]:

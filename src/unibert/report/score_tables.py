@@ -14,17 +14,22 @@ from unibert.report.contents import number
 from unibert.report.tables import Cell, Column, Table, words
 from unibert.report.wording import NOTHING, decimal, listing, plural, signed
 
-SCORED = {"ner": "entities", "nli": "pairs", "qa": "questions", "sts": "pairs"}
-"""What the support of a task's scores counts."""
-
 
 def digits(board: Board) -> int:
     """Decimals of a score: two in per cent, three of a correlation."""
     return 2 if board.per_cent else 3
 
 
-def _score_cell(score: Mean | None, best: float | None, missing: str, places: int, fewer: bool = False) -> Cell:
-    """`fewer`: say how many seeds there are, since they are not those of the row."""
+def score_cell(score: Mean | None, best: float | None, missing: str, places: int, fewer: bool = False) -> Cell:
+    """A mean with its margin, bold if it is the best.
+
+    Args:
+        score: the mean over seeds.
+        best: the highest of its column, rounded.
+        missing: why there is none.
+        places: decimals.
+        fewer: say how many seeds there are, since they are not those of the row.
+    """
     if score is None:
         return Cell(NOTHING, note=missing)
     small = f"± {decimal(score.margin, places)}" if score.margin is not None else ""
@@ -65,7 +70,7 @@ def score_table(board: Board) -> Table:
     missing = f"not in {board.quoted}" if board.quoted else "no result in benchmark/results"
     rows = []
     for position, (row, average) in enumerate(zip(board.rows, averages, strict=True)):
-        cells = [_score_cell(cells_of[code][position], best_of[code], missing, places) for code in board.languages]
+        cells = [score_cell(cells_of[code][position], best_of[code], missing, places) for code in board.languages]
         lacking = [code for code in board.languages if cells_of[code][position] is None]
         why = "no average: no seed has every language"
         if lacking:
@@ -73,10 +78,10 @@ def score_table(board: Board) -> Table:
                 f"no average: {listing(lacking)} missing, and averages over other sets of languages cannot be compared"
             )
         fewer = average is not None and average.seeds < _least(row)
-        cells.append(_score_cell(average, best_average, why, places, fewer))
+        cells.append(score_cell(average, best_average, why, places, fewer))
         if board.quoted:
             quoted = mean_over_seeds([row.quoted_average]) if row.quoted_average is not None else None
-            cells.append(_score_cell(quoted, best_quoted, missing, places))
+            cells.append(score_cell(quoted, best_quoted, missing, places))
         else:
             cells.append(Cell(_seed_range(row), _least(row)))
         rows.append([words(row.model), words(row.label), *cells])
@@ -144,7 +149,7 @@ def _value(value: float | None, places: int) -> Cell:
 
 
 def _support(board: Board) -> str:
-    return _sentence_start(SCORED.get(board.task, "samples"))
+    return _sentence_start(board.support or "samples")
 
 
 def gain_table(board: Board, found: list[Gain]) -> Table:
@@ -222,7 +227,7 @@ def data_table(board: Board) -> Table:
         parts = [files[code].get(part) for part in ("train", "dev", "test")]
         samples = [_counted(part, "samples", "no such part was used") for part in parts]
         rows.append([words(code), words(language(code).name), *samples, number(support.get(code))])
-    headings = ("Train samples", "Dev samples", "Test samples", f"Test {SCORED.get(board.task, 'scores')}")
+    headings = ("Train samples", "Dev samples", "Test samples", f"Test {board.support or 'scores'}")
     columns = [Column("Code", False), Column("Language", False), *(Column(heading) for heading in headings)]
     return Table(f"{board.name}-data", f"{board.title}: data sets", columns, rows)
 

@@ -22,9 +22,9 @@ from unibert.report.collect import Run
 from unibert.report.cost import Cost, cost_table
 from unibert.report.standing import Standing, latest_table
 from unibert.report.summary import cautions
-from unibert.report.tables import Cell, Column, Table, words
+from unibert.report.tables import Column, Table, words
 from unibert.report.theme import Picture
-from unibert.report.wording import NOTHING, decimal, duration, percent, plural
+from unibert.report.wording import NOTHING, duration, percent, plural
 
 
 def corpus_section(run: Run) -> Section:
@@ -187,13 +187,9 @@ def _overview_table(boards: Sequence[Board]) -> Table:
         cells = [words(text) for text in name]
         for board, its in zip(boards, averages, strict=True):
             places = score_tables.digits(board)
-            if name not in its:
-                cells.append(Cell(NOTHING, note="no average: not every language has a score"))
-                continue
-            mean = its[name]
-            best = len(its) > 1 and round(mean.value, places) == round(max(one.value for one in its.values()), places)
-            small = f"± {decimal(mean.margin, places)}" if mean.margin is not None else ""
-            cells.append(Cell(decimal(mean.value, places), mean.value, small, strong=best))
+            best = round(max(one.value for one in its.values()), places) if len(its) > 1 else None
+            why = "no average: not every language has a score"
+            cells.append(score_tables.score_cell(its.get(name), best, why, places))
         rows.append(cells)
     columns = [Column("Model", False), Column("Setting", False)]
     columns += [Column(f"{board.title}, {board.metric_name}") for board in boards]

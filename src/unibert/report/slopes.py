@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unibert.benchmark.scores import Board, Row
+from unibert.benchmark.scores import Board
 from unibert.report.dots import ROW, ROWS_PER_PANEL, language_label
 from unibert.report.theme import INK, PAPER, SERIES, SOFT, WIDTH, Picture, canvas, shortened, to_picture
 from unibert.report.wording import decimal, plain_number, signed
@@ -36,20 +36,14 @@ class Move:
 
 def moves(board: Board) -> dict[str, dict[str, Move]]:
     """For every model that was run in both settings, its languages that have a seed in common."""
-    pairs: dict[str, dict[str, Row]] = defaultdict(dict)
-    for row in board.rows:
-        if row.setting in ("each", "all"):
-            pairs[row.name][row.setting] = row
     found: dict[str, dict[str, Move]] = {}
-    for model, pair in pairs.items():
-        if len(pair) < 2:
-            continue
+    for pair in board.each_and_all:
         for code in board.languages:
-            each, joint = (pair[setting].scores.get(code, {}) for setting in ("each", "all"))
+            each, joint = (row.scores.get(code, {}) for row in pair)
             common = each.keys() & joint.keys()
             if common:
                 mean = Move(*(fmean(scores[seed] for seed in sorted(common)) for scores in (each, joint)))
-                found.setdefault(model, {})[code] = mean
+                found.setdefault(pair[0].name, {})[code] = mean
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from unibert.benchmark.schema import Result
-from unibert.errors import RecipeError
+from unibert.errors import check_names
 from unibert.recipe import Recipe
 from unibert.report.collect import Run
 from unibert.report.reading import Gap
@@ -69,12 +68,7 @@ def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), 
 
 
 def _check(option: str, asked: Iterable[str], there: Iterable[str]) -> None:
-    known = sorted(set(there))
-    for name in asked:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"There is {', '.join(known) or 'none'}."
-            raise RecipeError(f"{option} {name}: not in this run", hint)
+    check_names(option, asked, sorted(set(there)), "this run")
 
 
 def _benchmarks(run: Run, plan: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -50,6 +50,13 @@ def first_line(error: BaseException | None) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one most likely stands for, capitals or not; None where none is near."""
+    by_small_letters = {other.lower(): other for other in known}
+    found = difflib.get_close_matches(name.lower(), by_small_letters, n=1, cutoff=0.5)
+    return by_small_letters[found[0]] if found else None
+
+
 def check_names(option: str, asked: Iterable[str], known: Sequence[str], place: str) -> None:
     """Refuse a name that is not known.
 
@@ -64,6 +71,6 @@ def check_names(option: str, asked: Iterable[str], known: Sequence[str], place: 
     """
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"There is {', '.join(known) or 'none'}."
+            near = nearest(name, known)
+            hint = f"Did you mean {near}?" if near else f"There is {', '.join(known) or 'none'}."
             raise RecipeError(f"{option} {name}: not in {place}", hint)

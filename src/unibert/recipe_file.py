@@ -6,7 +6,6 @@ trains the default for a week.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
@@ -16,7 +15,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from unibert.errors import RecipeError
+from unibert.errors import RecipeError, nearest
 from unibert.recipe import Recipe
 from unibert.settings import Settings
 
@@ -42,6 +41,9 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
         tree = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not valid TOML: {error}", "Correct that line; text values need quotes.") from None
+    overrides = list(overrides)
+    if not tree and not overrides:
+        raise RecipeError(f"{path}: the file is empty, not a recipe", "See the folder recipes/ for examples.")
     tree.setdefault("name", path.stem)
     overridden: set[tuple[str, ...]] = set()
     for override in overrides:
@@ -95,8 +97,8 @@ def _keys_of(location: tuple[int | str, ...]) -> tuple[str, ...]:
 def _reason(item: Any, tree: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     if item["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])
-        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+        near = nearest(keys[-1], known)
+        hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known))}"
         return f"unknown key; {hint}"
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item.get("input"), default=str, ensure_ascii=False)

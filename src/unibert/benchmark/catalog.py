@@ -7,14 +7,13 @@ to Parquet is read.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unibert.benchmark import readers
 from unibert.benchmark.columns import aligned
 from unibert.benchmark.layouts import Files
-from unibert.errors import DataError
+from unibert.errors import DataError, nearest
 from unibert.task_settings import TaskName
 
 Counts = tuple[int | None, int | None, int | None]
@@ -320,8 +319,8 @@ def find_known(name: str) -> Known:
     """
     if name in KNOWN:
         return KNOWN[name]
-    near = difflib.get_close_matches(name.lower(), KNOWN, n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    near = nearest(name, KNOWN)
+    hint = f"Did you mean {near}? " if near else ""
     raise DataError(
         f"{name}: no known benchmark",
         f"{hint}`unibert data list` names them; for files of your own give `task` and `files`.",

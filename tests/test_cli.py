@@ -56,7 +56,7 @@ def test_check_and_show(tmp_path: Path) -> None:
         (["benchmark", str(RECIPES / "paper.toml")], 2, "nothing to test on"),
         (["benchmark", str(RECIPES / "mini.toml"), "--dry-run"], 1, "Run `unibert pretrain --only student` first"),
         (["benchmark-worker", "nowhere", "--array", "a", "--index", "0"], 1, "no such file"),
-        (["report", "nowhere"], 2, "no such recipe"),
+        (["report", "nowhere"], 2, "no such run folder or recipe"),
         ([*FINETUNE, "--task", "chess", "--train", "t"], 1, "The tasks are: ner, nli, qa, sts"),
         ([*FINETUNE, "--task", "ner", "--train", "missing.conll"], 1, "missing.conll: no such file"),
         ([*FINETUNE, "--task", "nli", "--train", "a.csv", "--train", "b.csv"], 2, "a language each"),

@@ -199,11 +199,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a damaged one is a DataError that names the file and the line."""
+    """Read a JSON file; one that is damaged or cannot be read is a DataError that names the file and the reason."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        fix = "Check its permissions, and that it is a file."
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})", fix) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error})", "Delete the file and run the stage again.") from None
 

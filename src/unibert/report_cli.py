@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from unibert.files import write_json
+from unibert.errors import RecipeError
+from unibert.files import see_that_it_can_be_written, write_json
 from unibert.recipe_file import load_recipe
 
 _DEFAULT = "RUN"
@@ -96,8 +97,9 @@ def of_run(
 
     if against not in (None, "paper"):
         raise typer.BadParameter(f"{against!r} is not 'paper'", param_hint="--against")
+    given = {"--model": model, "--language": language, "--task": task}
+    models, languages, tasks = (_listed(option, texts) for option, texts in given.items())
     folder, title = _place(run, set_)
-    models, languages, tasks = map(_listed, (model, language, task))
     if follow:
         if models or languages or tasks or against:
             why = "shows the whole run: leave out --model, --language, --task and --against"
@@ -134,6 +136,10 @@ def of_differences(
     """Which differences in a run's benchmark are significant."""
     from unibert.report.significance import format_significance, report_significance
 
+    if json_ is not None:
+        if json_.is_dir():
+            raise typer.BadParameter(f"{json_} is a folder, not a file", param_hint="--json")
+        see_that_it_can_be_written(json_)
     found = report_significance(_place(run, set_)[0], between_models=between_models)
     if json_ is not None:
         write_json(json_, found.as_json())
@@ -144,10 +150,19 @@ def _place(run: Path, overrides: list[str] | None) -> tuple[Path, str | None]:
     """The folder of a run that is named by it or by its recipe, and the title that the recipe gives."""
     if run.is_dir():
         return run, None
+    if not run.exists():
+        raise RecipeError(f"{run}: no such run folder or recipe", "Give a run's folder, or the recipe that makes it.")
     recipe = load_recipe(run, overrides or ())
     return recipe.output, recipe.name
 
 
-def _listed(given: list[str] | None) -> list[str]:
+def _listed(option: str, given: list[str] | None) -> list[str]:
     """The names of an option that may be given again, and hold several with commas between."""
-    return [name for text in given or () for part in text.split(",") if (name := part.strip())]
+    found = []
+    for text in given or ():
+        names = [name for part in text.split(",") if (name := part.strip())]
+        if not names:
+            # Nothing asked for would be taken for everything.
+            raise typer.BadParameter(f"{text!r} names nothing; leave the option out for all", param_hint=option)
+        found += names
+    return found

@@ -120,6 +120,22 @@ def test_file_of_any_other_content_beside_a_plan_does_not_stop_the_report(folder
     assert ("notes.json" in source) == ("%s" in content), "what claims to be a result of this benchmark is told"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["benchmark/results/0123.json", "teacher/run.json", "student/log.jsonl", "recipe.toml"],
+)
+def test_folder_in_the_place_of_a_file_is_told_by_its_name(folder, name):
+    place = folder / name
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    assert f"{name}</dt><dd>cannot be read (Is a directory)" in missing(folder)
+
+
+def test_folder_among_the_failures_does_not_stop_the_report(folder):
+    (folder / "benchmark/failures/0123.txt").mkdir(parents=True)
+    build_report(folder)
+
+
 def test_many_gaps_are_folded_after_the_first(folder):
     for number in range(31):
         (folder / f"benchmark/results/{number:016x}.json").write_text("{")

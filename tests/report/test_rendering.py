@@ -13,7 +13,7 @@ from unibert.report.blocks import Details, FigureBlock, KeyNumber, Section
 from unibert.report.collect import collect
 from unibert.report.page import build_report, write_report
 from unibert.report.rendering import FOLDED_CELLS, PAGE_COLOURS, Page, write_page
-from unibert.report.tables import Column, Table, words
+from unibert.report.tables import Column, Table, to_html, words
 from unibert.report.theme import COLOURS, Picture
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M 0 0 L 9 9"/></svg>'
@@ -71,18 +71,24 @@ def test_page_of_anything_can_be_written_anywhere(tmp_path):
     assert not list((tmp_path / "new/place").glob("*/*"))
 
 
-def test_folded_tables_that_would_make_the_page_too_large_are_files(tmp_path):
-    large, larger = table("large", FOLDED_CELLS // 10, 9), table("larger", FOLDED_CELLS, 9)
-    shown = table("shown", 40, 20)
+def test_as_many_folded_cells_as_are_allowed_leave_room_for_the_rest_of_the_page():
+    size = len(to_html(table("large", 300, 9)).encode()) / (300 * 9)
+    assert FOLDED_CELLS * size < 3_000_000
+
+
+def test_folded_tables_that_would_make_the_page_too_large_are_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("unibert.report.rendering.FOLDED_CELLS", 1_800)
+    # The smaller table goes first and leaves no room for the larger one; what is not folded does not count.
+    large, larger = table("large", 100, 9), table("larger", 1_101, 9)
+    shown = table("shown", 400, 20)
     index = write_page(page(shown, Details("Folded", [larger, large])), tmp_path / "report")
     source = index.read_text(encoding="utf-8")
-    assert index.stat().st_size < 5_000_000
     assert 'id="table-large"' in source and 'id="table-shown"' in source
     assert 'id="table-larger"' not in source
-    assert "30,000 rows, too many for a page. They lie beside it as <code>tables/larger.csv</code>" in source
-    assert len((tmp_path / "report/tables/larger.csv").read_text(encoding="utf-8").splitlines()) == FOLDED_CELLS + 1
+    assert "1,101 rows, too many for a page. They lie beside it as <code>tables/larger.csv</code>" in source
+    assert len((tmp_path / "report/tables/larger.csv").read_text(encoding="utf-8").splitlines()) == 1_102
     markdown = (tmp_path / "report/report.md").read_text(encoding="utf-8")
-    assert "30,000 rows, in `tables/larger.csv`" in markdown
+    assert "1,101 rows, in `tables/larger.csv`" in markdown
 
 
 def test_only_the_pages_own_scripts_may_run(small_report):
@@ -96,13 +102,29 @@ def test_only_the_pages_own_scripts_may_run(small_report):
     assert not re.search(r"<[^>]+\son\w+=", re.sub(r"<script>.*?</script>", "", source, flags=re.DOTALL))
 
 
-def test_benchmarks_whose_names_make_the_same_file_are_told(make_run):
+def test_benchmarks_whose_names_make_the_same_file_have_names_of_their_own(make_run):
     folder = make_run(seeds=(5,))
     for number, path in enumerate(sorted((folder / "benchmark/results").glob("*.json"))):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace('"benchmark": "ner"', f'"benchmark": "{"a.b" if number % 2 else "a-b"}"'))
     source = build_report(folder).read_text(encoding="utf-8")
-    assert "tables/ner-a-b-seeds" in source and "as files only the last" in source
+    names = re.findall(r'\bid="([^"]+)"', source)
+    assert len(names) == len(set(names))
+    assert {"table-ner-a-b", "table-ner-a-b-2", "table-ner-a-b-2-seeds"} <= set(names)
+    tables = folder / "report/tables"
+    assert (tables / "ner-a-b.csv").read_text() != (tables / "ner-a-b-2.csv").read_text()
+    assert "as files only the last" not in source
+
+
+def test_tables_of_one_name_that_are_left_are_told(make_run):
+    folder = make_run(seeds=(5,))
+    path = next(iter((folder / "benchmark/results").glob("*.json")))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace('"benchmark": "ner"', '"benchmark": "cost"').replace('"task": "ner"', '"task": "cost"')
+    )
+    source = build_report(folder).read_text(encoding="utf-8")
+    assert "tables/cost" in source and "as files only the last" in source
 
 
 def light(colour: str) -> float:

@@ -97,7 +97,11 @@ def _recipe(folder: Path, gaps: list[Gap]) -> tuple[Recipe | None, str]:
     if not path.exists():
         gaps.append(Gap("recipe.toml", "missing", "no such file: settings and planned runs are unknown"))
         return None, ""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        gaps.append(Gap("recipe.toml", "damaged", f"cannot be read ({error.strerror})"))
+        return None, ""
     try:
         return load_recipe(path), text
     except RecipeError as error:
@@ -128,7 +132,7 @@ def _results(folder: Path, recipe: Recipe | None, gaps: list[Gap], expected: boo
 def _failures(folder: Path) -> list[Path]:
     """What was written about runs that failed, without those that are not planned any more."""
     planned = _planned(folder)
-    found = sorted((folder / "failures").glob("*.txt"))
+    found = sorted(path for path in (folder / "failures").glob("*.txt") if path.is_file())
     return [path for path in found if planned is None or path.stem in planned]
 
 

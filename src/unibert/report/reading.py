@@ -52,15 +52,18 @@ def read_lines(folder: Path, name: str, keep: Callable[[Any], None], gaps: list[
         gaps.append(Gap(name, "missing", "no such file: there are no curves to draw"))
         return
     bad: list[str] = []
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                keep(json.loads(line))
-            except (ValueError, RecursionError):  # bad JSON, a wrong shape, a foreign record
-                if not (growing and not line.endswith("\n")):
-                    bad.append(str(number))
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    keep(json.loads(line))
+                except (ValueError, RecursionError):  # bad JSON, a wrong shape, a foreign record
+                    if not (growing and not line.endswith("\n")):
+                        bad.append(str(number))
+    except OSError as error:
+        gaps.append(Gap(name, "damaged", f"cannot be read ({error.strerror})"))
     if bad:
         shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
         lines = "line" if len(bad) == 1 else "lines"

@@ -20,7 +20,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unibert import __version__
-from unibert.files import telling_of_full_disk
+from unibert.errors import DataError
+from unibert.files import see_that_it_can_be_written, telling_of_full_disk
 from unibert.report.blocks import Block, Details, FigureBlock, KeyNumber, ProgressBar, Section
 from unibert.report.latex import to_latex
 from unibert.report.reading import Gap
@@ -101,13 +102,15 @@ def write_page(page: Page, target: Path) -> Path:
         The path of index.html.
 
     Raises:
-        DataError: the disk is full.
+        DataError: the disk is full, or nothing may be written there.
     """
-    with telling_of_full_disk(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(".tmp", f".{target.name}.", target.parent) as scratch:
-            _write(Path(scratch), page)
-            _replace(Path(scratch), target)
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target}: is a file, and the page needs a folder", "Name another place for the page.")
+    see_that_it_can_be_written(target)
+    beside = (".tmp", f".{target.name}.", target.parent)
+    with telling_of_full_disk(target), tempfile.TemporaryDirectory(*beside) as scratch:
+        _write(Path(scratch), page)
+        _replace(Path(scratch), target)
     return target / "index.html"
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_support import make_result as make
+from unibert.benchmark.gains import gains
 from unibert.benchmark.results import add_to_plan, format_table, load_plan, load_results, write_plan
-from unibert.benchmark.scores import boards, gains, mean_over_seeds
+from unibert.benchmark.scores import boards, mean_over_seeds
 
 
 def planned(*trees):
@@ -205,10 +206,9 @@ def test_averages_and_gain(tmp_path):
     assert each.cell("nl").value == pytest.approx(51.5)
     assert each.average(board.languages).value == pytest.approx(46.5)
     assert joint.average(board.languages).value == pytest.approx(54.0)
-    # Seed by seed: 46 -> 53.5 and 47 -> 54.5.
     gain = gains(board)[0]
     assert (gain.model, gain.seeds) == ("student", 2)
-    assert gain.percent == pytest.approx(100 * (7.5 / 46 + 7.5 / 47) / 2)
+    assert gain.percent == pytest.approx(100 * 7.5 / 46.5)
 
 
 def printed(folder, *trees):
@@ -231,9 +231,9 @@ def test_an_average_needs_every_language(tmp_path):
 def test_a_score_of_zero_has_no_relative_gain(tmp_path):
     trees = [make(f1=0.0), make(setting="all", f1=10.0)]
     assert printed(tmp_path / "one", *trees)[1][-1] == "-"
-    # Nor has it beside a seed with one: the mean would be over what happened to do well.
+    # Beside a seed with one the means have a ratio, but no bounds.
     trees += [make(seed=2, f1=5.0), make(setting="all", seed=2, f1=10.0)]
-    assert printed(tmp_path / "two", *trees)[1][-1] == "-"
+    assert printed(tmp_path / "two", *trees)[1][-1] == "+300.0%"
 
 
 def test_a_language_of_older_weights_gets_a_row_of_its_own(tmp_path):
@@ -245,7 +245,7 @@ def test_a_language_of_older_weights_gets_a_row_of_its_own(tmp_path):
 
 def test_the_table(tmp_path):
     lines = format_table(load_results(save(tmp_path, *grid()))[0]).splitlines()
-    assert lines[0] == "ner: entity F1 in per cent, mean over 2 seeds, ± half the 95 % interval"
+    assert lines[0] == "ner: entity F1 in per cent, mean over 2 seeds, ± half the 95 % interval; gain: its interval"
     assert lines[1].split() == ["model", "setting", "es", "nl", "average", "gain"]
     assert lines[2].startswith("student  each     41.50 ± 6.4")
     assert len({len(line) for line in lines[3::2]}) == 1

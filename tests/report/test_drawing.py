@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from unibert.benchmark.scores import Gain
+from unibert.benchmark.gains import Gain
 from unibert.report import corpus_figures, dots, figures
 from unibert.report.curves import training_curves
 from unibert.report.schema import Step
@@ -164,3 +164,17 @@ def contrast(first: str, second: str) -> float:
 )
 def test_figures_can_be_read_in_both_themes(name, least, theme):
     assert contrast(COLOURS[name][theme], COLOURS["figure-paper"][theme]) >= least
+
+
+def test_interval_that_goes_on_beyond_a_panel_ends_before_the_number_with_an_arrow_head():
+    wild = Gain("m", 10.0, 11.0, 10.0, -55.0, 104.0, 3, ["de"])
+    picture = figures.gains_by_task("gains", {"NER": [wild]})
+    assert picture is not None and picture.figure is not None
+    (axes,) = picture.figure.axes
+    ((start, _), (end, _)) = axes.collections[0].get_segments()[0]
+    assert (start, end) == (-30, 30)
+    assert {line.get_marker(): line.get_xdata()[0] for line in axes.lines if line.get_marker() in "<>"} == {
+        "<": -30,
+        ">": 30,
+    }
+    assert axes.get_xlim()[0] < start and end < axes.get_xlim()[1]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_support import make_result
+from unibert.benchmark.gains import Gain
 from unibert.benchmark.schema import Result
-from unibert.benchmark.scores import Board, Gain, boards
+from unibert.benchmark.scores import Board, boards
 from unibert.recipe import Pretrain
 from unibert.report import figures
 from unibert.report.diagram import method_diagram, objective_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -60,13 +61,14 @@ def test_finished_run_has_no_progress(small_report):
 def test_latest_values_are_those_of_the_log(live_report):
     folder = live_report.parent.parent
     rows = (folder / "report/tables/latest-students.csv").read_text(encoding="utf-8").splitlines()
-    heading, small = (row.split(",") for row in rows[:2])
+    heading, small = csv.reader(rows[:2])
     lines = [json.loads(line) for line in (folder / "students/small/log.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["kind"] == "train"][-1]
     values = dict(zip(heading, small, strict=True))
     assert float(values["Hidden states"]) == last["hidden"]
     assert float(values["Discriminator right"]) == last["discriminator_accuracy"]
     assert float(values["Held-out loss (nats)"]) == [line for line in lines if line["kind"] == "heldout"][-1]["mlm"]
+    assert float(values["Held-out loss, step"]) > 0
 
 
 def stand(folder, now):

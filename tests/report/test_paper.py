@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from unibert.benchmark.scores import gains
+from unibert.benchmark.gains import gains
 from unibert.errors import DataError
 from unibert.report import paper_checks
 from unibert.report.paper import (

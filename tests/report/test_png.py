@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unibert.benchmark.scores import Gain
+from unibert.benchmark.gains import Gain
 from unibert.languages import LANGUAGES, PAPER_CODES, language
 from unibert.report import dots, figures, scripts
 from unibert.report.theme import COLOURS, FONT, Picture, shortened

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from significance_support import LANGUAGES, SKILLS, draw_statistics, write_scored_result, write_scored_run
+from unibert.benchmark.gains import gains
 from unibert.benchmark.results import load_results
-from unibert.benchmark.scores import boards, gains
+from unibert.benchmark.scores import boards
 from unibert.errors import DataError
 from unibert.files import sha256_of_file
+from unibert.report import statistics
 from unibert.report.blocks import Details
 from unibert.report.comparisons import corrected
 from unibert.report.conclusions import answers
@@ -25,6 +29,7 @@ from unibert.report.tables import Table, to_csv, to_html
 from unibert.tasks import ner
 
 DRAWS = 500
+SETTINGS = ("each", "all")
 
 
 def found_in(run, **options):
@@ -115,6 +120,25 @@ def test_models_are_compared_on_request(run):
     assert better.over_samples is not None and better.over_samples.difference == pytest.approx(20, abs=4)
     assert answers(better).samples == "teacher is better"
     assert better.holm_over_samples == pytest.approx(min(1, 4 * better.over_samples.p))
+
+
+def test_samples_are_drawn_once_for_all_comparisons_and_as_for_one_alone(tmp_path, monkeypatch):
+    skills = {(model, setting): 0.5 + 0.02 * number for number, (model, setting) in enumerate(product("abc", SETTINGS))}
+    write_scored_run(tmp_path, skills, ("en", "de"), (1, 2), 50, "ner")
+    drawn = []
+    counts = statistics._counts
+    monkeypatch.setattr(statistics, "_counts", lambda *asked: drawn.append(asked[1:]) or counts(*asked))
+    several = found_in(tmp_path, between_models=True).comparisons
+    assert len(several) == 9
+    assert drawn == [(50, DRAWS)] * 2, "once for each language"
+    for item in several:
+        code = "de"
+        sides = [
+            [draw_statistics("ner", skills[side.model, side.setting], code, side.setting, seed, 50) for seed in (1, 2)]
+            for side in (item.first, item.second)
+        ]
+        alone = statistics.resample(*sides, ner.value, DRAWS, name=f"ner {code}").compared()
+        assert asdict(item.by_language[code]) == pytest.approx(asdict(alone))
 
 
 def test_variants_are_compared_with_their_like(tmp_path):

@@ -88,7 +88,7 @@ def test_what_was_not_asked_for_is_not_missing(make_run):
     whole = collect(folder)
 
     def told(run):
-        return [gap.reason for board in boards(run.results, []) for gap in planned_gaps(board, run)]
+        return [gap.reason for gap in planned_gaps(boards(run.results, []), run)]
 
     assert len(told(whole)) == 4
     part = chosen(whole, models=["student"], languages=["es"])
@@ -104,6 +104,6 @@ def test_without_a_plan_the_recipe_is_cut_likewise(make_run):
             path.unlink()
     part = chosen(collect(folder), models=["student"], languages=["en", "nl"])
     (board,) = boards(part.results, [])
-    assert [gap.reason for gap in planned_gaps(board, part)] == [
+    assert [gap.reason for gap in planned_gaps([board], part)] == [
         "the recipe plans it, but there is no result for en (seed 5) and nl (seed 5)"
     ]

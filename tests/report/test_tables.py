@@ -103,3 +103,15 @@ def test_letters_go_on_after_z():
     letters = list(marks(table(rows)).values())
     assert letters[:2] + letters[25:28] + letters[-2:] == ["a", "b", "z", "aa", "ab", "zz", "aaa"]
     assert len(set(letters)) == len(rows)
+
+
+def test_what_stands_beside_a_value_has_columns_of_its_own_in_csv():
+    rows = [
+        [words("ant"), Cell("1", 1, small="± 0.5", parts={"±": 0.5})],
+        [words("bee"), Cell("2", 2, small="(3 hives)", parts={"hives": 3})],
+        [words("cow"), Cell("—", note="not weighed")],
+    ]
+    assert list(csv.reader(io.StringIO(to_csv(table(rows))))) == [
+        ["Name", "Weight (kg)", "Weight, ±", "Weight, hives"], ["ant", "1", "0.5", ""], ["bee", "2", "", "3"],
+        ["cow", "", "", ""],
+    ]  # fmt: skip

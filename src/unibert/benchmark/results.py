@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from unibert.benchmark.columns import aligned
+from unibert.benchmark.gains import Gain, gains
 from unibert.benchmark.schema import SCHEMA, Result, load_result
-from unibert.benchmark.scores import Board, Mean, boards, gains
+from unibert.benchmark.scores import Board, Mean, boards
 from unibert.errors import DataError, UniBertError
 from unibert.files import read_json, write_json
 from unibert.runs import claim
@@ -139,24 +140,23 @@ def format_table(results: Iterable[Result]) -> str:
 
 def _table(board: Board) -> str:
     # A gain over some of the languages would be read as that of the average beside it.
-    whole = {
-        gain.model: Mean(gain.percent, None if gain.high is None else gain.high - gain.percent, gain.seeds)
-        for gain in gains(board)
-        if gain.languages == board.languages
-    }
+    whole = {gain.model: gain for gain in gains(board) if gain.languages == board.languages}
     form, margin = (".2f", ".1f") if board.per_cent else (".3f", ".3f")
     table = [["model", "setting", *board.languages, "average", "gain"]]
     for row in board.rows:
         cells = [_shown(row.cell(language), form, margin) for language in board.languages]
         gain = whole.get(row.name) if row.setting == "all" else None
         average = _shown(row.average(board.languages), form, margin)
-        table.append([row.model, row.label, *cells, average, _shown(gain, "+.1f", ".1f", " %")])
+        table.append([row.model, row.label, *cells, average, _shown_gain(gain)])
     lines = aligned(table, left=2)
     counts = sorted({len(seeds) for row in board.rows for seeds in row.scores.values()})
     shown = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = " in per cent" if board.per_cent else ""
     heading = f"{_named(board)}: {board.metric_name}{unit}, mean over {shown} seed{'' if counts == [1] else 's'}"
-    return "\n".join([heading + ("" if counts == [1] else ", ± half the 95 % interval"), *lines])
+    heading += "" if counts == [1] else ", ± half the 95 % interval"
+    if any(gain.low is not None for gain in whole.values()):
+        heading += "; gain: its interval"
+    return "\n".join([heading, *lines])
 
 
 def _named(board: Board) -> str:
@@ -166,7 +166,14 @@ def _named(board: Board) -> str:
     return name if plain[0] == plain[1] else f"{name}, {title}"
 
 
-def _shown(mean: Mean | None, form: str, margin: str, unit: str = "") -> str:
+def _shown(mean: Mean | None, form: str, margin: str) -> str:
     if mean is None:
         return "-"
-    return f"{mean.value:{form}}" + (f" ± {mean.margin:{margin}}" if mean.margin is not None else "") + unit
+    return f"{mean.value:{form}}" + (f" ± {mean.margin:{margin}}" if mean.margin is not None else "")
+
+
+def _shown_gain(gain: Gain | None) -> str:
+    if gain is None:
+        return "-"
+    interval = f" ({gain.low:+.1f} to {gain.high:+.1f})" if gain.low is not None and gain.high is not None else ""
+    return f"{gain.percent:+.1f}{interval} %"

@@ -83,33 +83,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What training on every language at once brings (the paper's Figure 3): (all - each) / each, in per cent."""
-
-    model: str
-    each: float
-    all: float
-    percent: float
-    low: float | None
-    high: float | None
-    seeds: int
-    languages: list[str]
-    quoted: bool = False
-    """Whether it follows from the scores of a publication, which say nothing about seeds."""
-
-    @property
-    def verdict(self) -> str:
-        """What may be said about it, in words."""
-        if self.quoted:
-            return "printed without an interval: nothing can be concluded"
-        if self.low is None or self.high is None:
-            return "one seed: nothing can be concluded"
-        if self.low > 0:
-            return "a gain over these seeds"
-        return "a loss over these seeds" if self.high < 0 else "cannot be told from no difference"
-
-
-@dataclass(frozen=True)
 class Board:
     """The scores of one task on one benchmark; rows by size of the model, model, `each` before `all` and the rest."""
 
@@ -127,6 +100,8 @@ class Board:
     """What the rows are made of; none where they are quoted."""
     repeated: list[tuple[Result, str]] = field(default_factory=list)
     """Scores that are there twice, of which the first one is used: where the second was found, and which it is."""
+    number: int = 1
+    """More than 1 where the names of other benchmarks would make the same file name."""
     quoted: str = ""
     """The publication that the scores are quoted from, with the place in it; empty for results of one's own."""
 
@@ -138,10 +113,16 @@ class Board:
         return title if self.benchmark_title == self.task else f"{title}: {self.benchmark_title}"
 
     @property
+    def known(self) -> bool:
+        """Whether this version has the task; a result may be of another version."""
+        return _task(self.task) is not None
+
+    @property
     def name(self) -> str:
         """The task and benchmark as a file name."""
         words = [self.task] if self.benchmark == self.task else [self.task, self.benchmark]
-        return "-".join("".join(sign if sign.isalnum() else "-" for sign in word) for word in words).lower()
+        name = "-".join("".join(sign if sign.isalnum() else "-" for sign in word) for word in words).lower()
+        return name if self.number == 1 else f"{name}-{self.number}"
 
     @property
     def metric_names(self) -> dict[str, str]:
@@ -261,24 +242,3 @@ def _variants(results: list[Result]) -> dict[str, str]:
 
 def _shown(value: Any) -> str:
     return "unset" if value is None else str(value)
-
-
-def gains(board: Board) -> list[Gain]:
-    """Each -> all for every model that has both, over the languages that both have.
-
-    The gain is taken of the two averages of every seed that has them, then averaged over seeds. It is not defined
-    where one of them is no more than nothing before; leaving that seed out would choose among seeds by their score.
-    """
-    found = []
-    for pair in board.each_and_all:
-        languages = [code for code in board.languages if all(row.scores.get(code) for row in pair)]
-        each, joint = (row.per_seed(languages) for row in pair)
-        common = [seed for seed in each if seed in joint]
-        if not common or any(each[seed] <= 0 for seed in common):
-            continue
-        gain = mean_over_seeds([100 * (joint[seed] - each[seed]) / each[seed] for seed in common])
-        low, high = (None, None) if gain.margin is None else (gain.value - gain.margin, gain.value + gain.margin)
-        before, after = (fmean(setting[seed] for seed in common) for setting in (each, joint))
-        name, quoted = pair[1].name, bool(board.quoted)
-        found.append(Gain(name, before, after, gain.value, low, high, len(common), languages, quoted))
-    return found

@@ -16,7 +16,7 @@ from unibert.report.blocks import Block, Details
 from unibert.report.collect import Run
 from unibert.report.paper import TABLES, PaperModel, PrintedTable, paper_board, paper_models
 from unibert.report.schema import Architecture
-from unibert.report.score_tables import digits
+from unibert.report.score_tables import digits, margin_of
 from unibert.report.tables import Cell, Column, Table, words
 from unibert.report.wording import NOTHING, decimal, listing, signed
 
@@ -210,8 +210,8 @@ _NAMES = [Column("Model", False), Column("In the paper", False), Column("Setting
 
 
 def _ours(score: Mean, places: int) -> Cell:
-    small = f"± {decimal(score.margin, places)}" if score.margin is not None else ""
-    return Cell(decimal(score.value, places), score.value, small=small)
+    small, parts = margin_of(score, places)
+    return Cell(decimal(score.value, places), score.value, small=small, parts=parts)
 
 
 def _margin_note(rows: list[list[Cell]]) -> list[str]:

@@ -12,17 +12,21 @@ from statistics import fmean
 from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import Board, Mean, Row, mean_over_seeds
 from unibert.errors import DataError
+from unibert.progress import progress_bar
 from unibert.report.reading import Gap
 from unibert.report.sample_statistics import Kept
 from unibert.report.statistics import (
+    DrawnScore,
     Draws,
     Estimate,
+    Numbers,
     Paired,
     Value,
     Wilcoxon,
+    draw_scores,
     holm,
     mean_draws,
-    resample,
+    paired_draws,
     wilcoxon,
 )
 from unibert.report.wording import listing
@@ -119,7 +123,8 @@ def compare(
     kept = Kept(folder)
     found: list[Comparison] = []
     for board in boards:
-        value, sides = _value(board), _results_by_row(board)
+        sides = _results_by_row(board)
+        compared: list[tuple[Comparison, tuple[ByLanguage, ByLanguage]]] = []
         for first, second in [*_settings(board), *(_models(board) if between_models else ())]:
             comparison = _scores_compared(board, first, second)
             if comparison is None:
@@ -128,8 +133,10 @@ def compare(
                     Gap(told, "incomplete", "not compared: no seed that both have in every language they share")
                 )
                 continue
-            pairs = (sides[id(first)], sides[id(second)])
-            found.append(_samples_compared(comparison, board, pairs, value, kept, draws))
+            compared.append((comparison, (sides[id(first)], sides[id(second)])))
+        drawn = _drawn(board, compared, kept, draws)
+        for comparison, pair in compared:
+            found.append(_samples_compared(comparison, pair, drawn))
             gaps += _not_tested(found[-1])
     gaps += kept.gaps()
     return corrected(found)
@@ -141,13 +148,6 @@ def _settings(board: Board) -> Iterator[tuple[Row, Row]]:
 
 def _models(board: Board) -> Iterator[tuple[Row, Row]]:
     yield from ((two, one) for one, two in combinations(board.rows, 2) if one.setting == two.setting)
-
-
-def _value(board: Board) -> Value | None:
-    try:
-        return find_task(board.task).value
-    except DataError:  # of another version
-        return None
 
 
 ByLanguage = Mapping[str, Mapping[int, Result]]
@@ -200,22 +200,70 @@ def _scores_compared(board: Board, first: Row, second: Row) -> Comparison | None
 
 
 _UNREAD = "without statistics"
+Drawn = Mapping[tuple[str, str], DrawnScore | str]
+"""The scores on draws by language and a result's address, or why there are none."""
 
 
-def _samples_compared(
-    comparison: Comparison,
-    board: Board,
-    sides: tuple[ByLanguage, ByLanguage],
-    value: Value | None,
-    kept: Kept,
-    draws: int,
-) -> Comparison:
+def _drawn(
+    board: Board, compared: Sequence[tuple[Comparison, tuple[ByLanguage, ByLanguage]]], kept: Kept, draws: int
+) -> Drawn:
+    """The scores of all results that are compared, drawn once for each language however many comparisons there are."""
+    asked: dict[str, dict[str, Result]] = defaultdict(dict)
+    for comparison, sides in compared:
+        for code in comparison.languages:
+            for side in sides:
+                asked[code] |= {side[code][seed].address: side[code][seed] for seed in comparison.seeds}
+    found: dict[tuple[str, str], DrawnScore | str] = {}
+    try:
+        value = find_task(board.task).value
+    except DataError:  # of another version
+        why = f"no task {board.task} in this version"
+        return {(code, address): why for code, results in asked.items() for address in results}
+    # Most reports are made in seconds, and need no bar.
+    with progress_bar(len(asked), f"comparing {board.name}", "language", delay=5.0) as bar:
+        for code, results in asked.items():
+            found |= _drawn_of_language(code, results, value, kept, draws, f"{board.benchmark} {code}")
+            bar.update()
+    return found
+
+
+def _drawn_of_language(
+    code: str, results: Mapping[str, Result], value: Value, kept: Kept, draws: int, name: str
+) -> dict[tuple[str, str], DrawnScore | str]:
+    """The scores of results, given by address, on draws of one language's test samples; `name`: of the test set."""
+    found: dict[tuple[str, str], DrawnScore | str] = {}
+    by_size: dict[int, dict[str, Numbers]] = defaultdict(dict)
+    for address, result in results.items():
+        rows_NK = (kept.of(result) or {}).get(code)
+        if rows_NK is None:
+            found[code, address] = _UNREAD
+        elif len(rows_NK) < FEWEST_SAMPLES:
+            found[code, address] = f"fewer than {FEWEST_SAMPLES} test samples"
+        else:
+            by_size[len(rows_NK)][address] = rows_NK
+    for of_size in by_size.values():
+        drawn = _drawn_together(list(of_size.values()), value, draws, name)
+        found |= {(code, address): scores for address, scores in zip(of_size, drawn, strict=True)}
+    return found
+
+
+def _drawn_together(runs: Sequence[Numbers], value: Value, draws: int, name: str) -> list[DrawnScore | str]:
+    """The scores of all runs; where some have none, those are found by trying one by one."""
+    try:
+        return list(draw_scores(runs, value, draws, name=name))
+    except (ValueError, IndexError) as error:
+        if len(runs) == 1:
+            return [f"statistics that cannot be used ({error})"]
+        return [scores for run in runs for scores in _drawn_together([run], value, draws, name)]
+
+
+def _samples_compared(comparison: Comparison, sides: tuple[ByLanguage, ByLanguage], scores: Drawn) -> Comparison:
     """The comparison with what the test samples tell, language by language and in the mean."""
     drawn: dict[str, Draws] = {}
     untested: dict[str, str] = {}
     for code in comparison.languages:
         runs = [[side[code][seed] for seed in comparison.seeds] for side in sides]
-        found = _draws(runs[0], runs[1], code, value, kept, draws) if value else f"no task {board.task} in this version"
+        found = _draws(runs[0], runs[1], code, scores)
         if isinstance(found, str):
             untested[code] = found
         else:
@@ -229,30 +277,26 @@ def _samples_compared(
     )
 
 
-def _draws(
-    first: Sequence[Result], second: Sequence[Result], language: str, value: Value, kept: Kept, draws: int
-) -> Draws | str:
+def _draws(first: Sequence[Result], second: Sequence[Result], language: str, scores: Drawn) -> Draws | str:
     """The scores of both sides on draws of a language's test samples; or why there are none."""
     results = [*first, *second]
     tests = {((result.data.get(language) or {}).get("test") or {}).get("sha256") for result in results}
     if len(tests - {None}) > 1:
         return "tested on files of different content"
-    found = [kept.of(result) for result in results]
-    statistics = [of_one[language] for of_one in found if of_one is not None and language in of_one]
-    if len(statistics) < len(results):
-        return _UNREAD
-    if min(len(rows) for rows in statistics) < FEWEST_SAMPLES:
-        return f"fewer than {FEWEST_SAMPLES} test samples"
-    name = f"{first[0].benchmark} {language}"
+    runs = [scores[language, result.address] for result in results]
+    drawn = [run for run in runs if isinstance(run, DrawnScore)]
+    if len(drawn) < len(runs):
+        reasons = [run for run in runs if isinstance(run, str)]
+        return _UNREAD if _UNREAD in reasons else reasons[0]
     try:
-        drawn = resample(statistics[: len(first)], statistics[len(first) :], value, draws, name=name)
-    except (ValueError, IndexError) as error:
+        pair = paired_draws(drawn[: len(first)], drawn[len(first) :])
+    except ValueError as error:
         return f"statistics that cannot be used ({error})"
-    scores = (fmean(result.scores[language].metrics[result.metric] for result in side) for side in (first, second))
-    apart = max(abs(observed - score) for observed, score in zip(drawn.observed, scores, strict=True))
+    shown = (fmean(result.scores[language].metrics[result.metric] for result in side) for side in (first, second))
+    apart = max(abs(observed - score) for observed, score in zip(pair.observed, shown, strict=True))
     # Rounding is no reason to doubt, another version of the metric is.
     return (
-        drawn
+        pair
         if apart < (0.01 if first[0].per_cent else 0.0001)
         else "the predictions give other scores than the results"
     )

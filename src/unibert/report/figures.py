@@ -8,7 +8,7 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from unibert.benchmark.scores import Gain
+from unibert.benchmark.gains import Gain
 from unibert.report.theme import INK, PAPER, SERIES, SOFT, WIDTH, Picture, canvas, shortened, to_picture
 from unibert.report.wording import NOTHING, plain_number, signed
 
@@ -71,7 +71,7 @@ def gains_by_task(name: str, found: Mapping[str, Sequence[Gain]]) -> Picture | N
 
     Args:
         name: of the picture's file.
-        found: the gains of each task by its title, as `benchmark.scores.gains` has them.
+        found: the gains of each task by its title, as `benchmark.gains.gains` has them.
     """
     tasks = {title: {gain.model: gain for gain in gains} for title, gains in found.items() if gains}
     models = list(dict.fromkeys(model for gains in tasks.values() for model in gains))
@@ -109,6 +109,7 @@ def _task_panel(axes: Axes, gains: Sequence[Gain | None]) -> None:
     ends = [0.0, *(value for gain in known for value in (gain.percent, gain.low, gain.high) if value is not None)]
     reach = max(abs(gain.percent) for gain in known) or 1.0
     low, high = max(min(ends), -3 * reach), min(max(ends), 3 * reach)
+    first, last = low, high  # intervals end here, with an arrow head where they go on
     # On the right there is room for the numbers.
     low, high = low - 0.08 * (high - low or 1.0), high + 0.62 * (high - low or 1.0)
     axes.axvline(0, color=INK, linewidth=1)
@@ -118,8 +119,8 @@ def _task_panel(axes: Axes, gains: Sequence[Gain | None]) -> None:
             axes.annotate(NOTHING, (1, row), color=SOFT, **place)  # type: ignore[arg-type]
             continue
         if gain.low is not None and gain.high is not None:
-            axes.hlines(row, max(gain.low, low), min(gain.high, high), color=SERIES[0], linewidth=1.4)
-            _beyond(axes, row, gain, low, high, SERIES[0])
+            axes.hlines(row, max(gain.low, first), min(gain.high, last), color=SERIES[0], linewidth=1.4)
+            _beyond(axes, row, gain, first, last, SERIES[0])
         # A hollow dot has no interval: of a single seed nothing can be concluded.
         inside = SERIES[0] if gain.low is not None else PAPER
         axes.plot(gain.percent, row, marker="o", markersize=6, color=SERIES[0], markerfacecolor=inside)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from unibert.benchmark.gains import gains
 from unibert.benchmark.models import BASELINES
-from unibert.benchmark.scores import Board, gains
+from unibert.benchmark.scores import Board
 from unibert.report.statistics import Welch, welch
 
 _FEWEST = 3
@@ -47,11 +48,10 @@ def gain_groups(boards: Sequence[Board], own: Collection[str] | None = None) -> 
     found: dict[bool, list[ModelGain]] = {True: [], False: []}
     for board in boards:
         models = {row.name: row.model for row in board.rows}
-        for gain in gains(board):
-            each, joint = (score if board.per_cent else (score + 1) / 2 for score in (gain.each, gain.all))
+        for gain in gains(board, mapped=True):
             model = models[gain.model]
-            mine = model in own if own is not None else _is_own(model)
-            found[mine].append(ModelGain(gain.model, board.title, 100 * (joint - each) / each))
+            mine = model in own if own is not None else is_own(model)
+            found[mine].append(ModelGain(gain.model, board.title, gain.percent))
     if min(len(group) for group in found.values()) < _FEWEST:
         return None
     try:
@@ -61,5 +61,6 @@ def gain_groups(boards: Sequence[Board], own: Collection[str] | None = None) -> 
     return GainGroups(found[True], found[False], test)
 
 
-def _is_own(model: str) -> bool:
+def is_own(model: str) -> bool:
+    """Whether a model, by its name in the results, is one of the run's own students."""
     return model != "teacher" and model not in BASELINES and "/" not in model

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from unibert.benchmark.scores import gains
+from unibert.benchmark.gains import gains
 from unibert.report import sections
 from unibert.report.against import against_blocks
 from unibert.report.blocks import Details, Section
 from unibert.report.collect import Run, collect
 from unibert.report.copies import contradictions
 from unibert.report.cost import costs
+from unibert.report.gain_groups import is_own
 from unibert.report.lineage import mismatches
+from unibert.report.names import with_short_names
 from unibert.report.origin import command_lines, provenance_table
 from unibert.report.reading import Gap
 from unibert.report.rendering import Page, write_page
@@ -63,10 +65,11 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     told = {gap.part for gap in contradicting}
     run.gaps[:] = [gap for gap in run.gaps if gap.part not in told] + contradicting
     run.gaps.extend(mismatches(run))
+    own = {result.model for result in run.results if is_own(result.model)}
+    run, names = with_short_names(run)
     found = boards(run.results, run.gaps)
     found_gains = [gains(board) for board in found]
-    for board in found:
-        run.gaps.extend(planned_gaps(board, run))
+    run.gaps.extend(planned_gaps(found, run))
     run.gaps.extend(untouched_gaps(found, run))
     going = standings(run)
     run.gaps.extend(silences(going))
@@ -80,14 +83,17 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     for board, its in zip(found, found_gains, strict=True):
         rest.append(sections.benchmark_section(run, board, its, against_blocks(board, run) if against_paper else ()))
     # A page that is written anew in a moment does without what takes longest to compute.
-    differences = significance_section(run.results, run.folder / "benchmark", run.gaps) if refresh is None else None
+    differences = None
+    if refresh is None:
+        differences = significance_section(run.results, run.folder / "benchmark", run.gaps, own)
     rest += [*([differences] if differences else []), sections.cost_section(spent)]
     shown = _filled(urgent), _filled(rest)
     run.gaps.extend(_same_names([*shown[0], *shown[1]]))
     page = Page(
         title=title or run.name,
         paragraphs=[standing_sentence(standing, refresh) for standing in going]
-        + opening(run, found, found_gains, [standing.group for standing in going], spent),
+        + opening(run, found, found_gains, [standing.group for standing in going], spent)
+        + [names] * bool(names),
         numbers=key_numbers(run, found, going, spent),
         urgent=shown[0],
         sections=shown[1],

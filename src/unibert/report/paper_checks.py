@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 
-from unibert.benchmark.scores import Gain
+from unibert.benchmark.gains import Gain, relative_gain
 from unibert.report.paper import FOUR_TASKS, TABLES, Claim, PrintedTable, paper_board, paper_claims, paper_models
 from unibert.report.statistics import Welch, welch
 from unibert.report.wording import decimal, plural
@@ -125,7 +125,7 @@ def mean_gains(scale: str, which: str = "printed") -> list[Gain]:
             fmean(_scaled(table, averages(table, which)[model.name, setting], scale) for table in FOUR_TASKS)
             for setting in ("each", "all")
         )
-        percent = 100 * (joint - each) / each
+        percent = relative_gain(each, joint)
         found.append(Gain(model.name, each, joint, percent, None, None, 1, [], quoted=True))
     return found
 
@@ -135,7 +135,7 @@ def task_gains(model: str, scale: str, which: str = "printed") -> list[float]:
     found = []
     for table in FOUR_TASKS:
         each, joint = (_scaled(table, averages(table, which)[model, setting], scale) for setting in ("each", "all"))
-        found.append(100 * (joint - each) / each)
+        found.append(relative_gain(each, joint))
     return found
 
 

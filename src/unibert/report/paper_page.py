@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from unibert.benchmark.scores import gains
+from unibert.benchmark.gains import gains
 from unibert.errors import DataError
 from unibert.report import figures, pareto, slopes
 from unibert.report.blocks import Block, Details, FigureBlock, KeyNumber, Section
@@ -179,7 +179,7 @@ def readings_table() -> Table:
                 Cell(decimal(test.t, 3), test.t, strong=chosen),
                 Cell(decimal(test.df, 1), test.df),
                 Cell(decimal(test.p, 4), test.p, strong=chosen),
-                Cell(decimal(test.g), test.g, small=g),
+                Cell(decimal(test.g), test.g, small=g, parts={"low": test.g_low, "high": test.g_high}),
             ]
         )
     headings = ("Mean gain, UniBERT", "Mean gain, baselines", "t", "Degrees of freedom", "p", "Hedges' g")

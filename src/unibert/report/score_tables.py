@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from unibert.benchmark.gains import Gain
 from unibert.benchmark.schema import LanguageScore, Result
-from unibert.benchmark.scores import Board, Gain, Mean, Row, mean_over_seeds
+from unibert.benchmark.scores import Board, Mean, Row, mean_over_seeds
 from unibert.languages import language
 from unibert.report.contents import number
-from unibert.report.tables import Cell, Column, Table, words
+from unibert.report.tables import Cell, Column, Table, Value, words
 from unibert.report.wording import NOTHING, decimal, listing, plural, signed
 
 
@@ -32,11 +34,19 @@ def score_cell(score: Mean | None, best: float | None, missing: str, places: int
     """
     if score is None:
         return Cell(NOTHING, note=missing)
-    small = f"± {decimal(score.margin, places)}" if score.margin is not None else ""
+    small, parts = margin_of(score, places)
     if fewer:
         small = f"{small} ({plural(score.seeds, 'seed')})".strip()
+        parts["seeds"] = score.seeds
     strong = best is not None and round(score.value, places) == best
-    return Cell(decimal(score.value, places), score.value, small=small, strong=strong)
+    return Cell(decimal(score.value, places), score.value, small=small, strong=strong, parts=parts)
+
+
+def margin_of(score: Mean, places: int) -> tuple[str, dict[str, Value]]:
+    """A score's margin as a cell shows it in small type, and as its CSV file has it."""
+    if score.margin is None:
+        return "", {}
+    return f"± {decimal(score.margin, places)}", {"±": score.margin}
 
 
 _SETTINGS = {
@@ -134,7 +144,7 @@ def seeds_table(board: Board) -> Table:
         for code, score in sorted(result.scores.items()):
             values = [_value(score.metrics.get(key), places) for key in names]
             values[1:1] = [_value(end, places) for end in (score.low, score.high)]
-            labels = [words(text) for text in (result.model, result.setting, "+".join(result.languages), code)]
+            labels = [words(result.model), words(result.setting), _trained_on(result.languages), words(code)]
             rows.append([*labels, number(result.seed), *values, number(score.support), words(result.address)])
     headings = [_sentence_start(name) for name in names.values()]
     headings[1:1] = ["Low", "High"]
@@ -142,6 +152,17 @@ def seeds_table(board: Board) -> Table:
     columns += [Column(label) for label in ("Seed", *headings, _support(board))] + [Column("Address", False)]
     note = f"Low and high: the 95 % interval of {board.metric_name} over test samples (bootstrap), of this run alone."
     return Table(f"{board.name}-seeds", f"{board.title}: every run", columns, rows, [note])
+
+
+_FEW = 6
+"""So many languages are listed in a cell."""
+
+
+def _trained_on(codes: Sequence[str]) -> Cell:
+    together = "+".join(codes)
+    if len(codes) <= _FEW:
+        return words(together)
+    return Cell(plural(len(codes), "language"), together, note=f"trained on {', '.join(codes)}")
 
 
 def _value(value: float | None, places: int) -> Cell:
@@ -156,33 +177,39 @@ def gain_table(board: Board, found: list[Gain]) -> Table:
     """Each -> all for every model, with what may be said about it."""
     rows = []
     for gain in found:
-        interval = Cell(NOTHING, note="needs two seeds that both settings have")
-        if gain.low is not None and gain.high is not None:
-            interval = Cell(f"{signed(gain.low)} to {signed(gain.high)} %", gain.low)
-        partial = gain.languages != board.languages
-        rows.append(
-            [
-                words(gain.model),
-                _value(gain.each, digits(board)),
-                _value(gain.all, digits(board)),
-                Cell(
-                    f"{signed(gain.percent)} %",
-                    gain.percent,
-                    small=f"over {', '.join(gain.languages)}" if partial else "",
-                ),
-                interval,
-                number(gain.seeds),
-                words(gain.verdict),
-            ]
-        )
-    headings = ("Average, each", "Average, all", "Relative gain", "95 % interval", "Seeds in common")
-    columns = [Column("Model", False), *(Column(heading) for heading in headings), Column("What can be said", False)]
-    note = "Relative gain: (average of all − average of each) / average of each, for every seed, and the mean of that."
+        lacking = "needs two seeds that both settings have"
+        if gain.seeds > 1:
+            lacking = "the average of each is not clearly above 0 over these seeds, so a share of it has no bounds"
+        ends = [Cell(NOTHING, note=lacking) if end is None else _per_cent(end) for end in (gain.low, gain.high)]
+        partial = ", ".join(gain.languages) if gain.languages != board.languages else ""
+        share = _per_cent(gain.percent)
+        if partial:
+            share = replace(share, small=f"over {partial}", parts={"languages": partial})
+        averages = [_value(average, digits(board)) for average in (gain.each, gain.all)]
+        rows.append([words(gain.model), *averages, share, *ends, number(gain.seeds), words(gain.verdict)])
+    columns = [Column("Model", False), Column("Average, each"), Column("Average, all")]
+    columns += [Column(heading, unit="%") for heading in ("Relative gain", "Low", "High")]
+    columns += [Column("Seeds in common"), Column("What can be said", False)]
+    notes = [GAIN_DEFINITION, GAIN_INTERVAL]
     if board.quoted:  # without seeds there is nothing to say of them
         columns, rows = columns[:4], [row[:4] for row in rows]
-        note = "Relative gain: (average of all − average of each) / average of each; no spread over seeds is printed."
+        notes = ["Relative gain: (average of all − average of each) / average of each; no spread is printed."]
     title = f"{board.title}: what training on all languages together brings"
-    return Table(f"{board.name}-gain", title, columns, rows, [note])
+    return Table(f"{board.name}-gain", title, columns, rows, notes)
+
+
+GAIN_DEFINITION = (
+    "Relative gain: (average of all − average of each) / average of each, both averages being means over the seeds "
+    "that both settings have."
+)
+GAIN_INTERVAL = (
+    "Low and high: its 95 % interval over seeds, by Fieller's theorem for the ratio of two means; there is none where "
+    "the average of each is not clearly above 0."
+)
+
+
+def _per_cent(value: float) -> Cell:
+    return Cell(f"{signed(value)} %", value)
 
 
 def types_table(board: Board) -> Table:

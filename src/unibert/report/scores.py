@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from unibert.benchmark import scores
@@ -17,13 +18,34 @@ from unibert.report.wording import listing, plural
 
 def boards(results: Iterable[Result], gaps: list[Gap]) -> list[Board]:
     """Group results by task and benchmark; repeated and contradictory ones go to `gaps`."""
-    found = scores.boards(results)
+    found = _told_apart(scores.boards(results))
     for board in found:
         for result, which in board.repeated:
             reason = f"{which} is there twice; the first one is used"
             gaps.append(Gap(f"benchmark/results/{result.address}.json", "incomplete", reason))
         gaps += _changed_tests(board.results)
+        if not board.known:
+            files = listing([f"{result.address}.json" for result in board.results[:3]])
+            more = f" and {plural(len(board.results) - 3, 'other')}" if len(board.results) > 3 else ""
+            reason = f"no task of this version: the scores of {files}{more} are shown by themselves, and not tested"
+            gaps.append(Gap(f"{board.benchmark}, task {board.task}", "incomplete", reason))
     return found
+
+
+_ENDINGS = ("", "-gain", "-data", "-seeds", "-types", "-against-paper", "-against-paper-languages")
+"""Of the names of a board's tables."""
+
+
+def _told_apart(found: Iterable[Board]) -> list[Board]:
+    """The boards with names of their own for sections, tables and figures: `a.b` and `a-b` make the same file name."""
+    taken: set[str] = set()
+    apart = []
+    for board in found:
+        while taken & (names := {board.name + ending for ending in _ENDINGS}):
+            board = replace(board, number=board.number + 1)
+        taken |= names
+        apart.append(board)
+    return apart
 
 
 def _changed_tests(results: list[Result]) -> list[Gap]:
@@ -42,9 +64,23 @@ def _changed_tests(results: list[Result]) -> list[Gap]:
     ]
 
 
-def planned_gaps(board: Board, run: Run) -> list[Gap]:
-    """What was planned on a board's benchmark and is not there, one gap per model and setting."""
-    there = {(result.model, *_place(result.setting, result.languages), result.seed) for result in board.results}
+def planned_gaps(found: Sequence[Board], run: Run) -> list[Gap]:
+    """What was planned on the boards' benchmarks and is not there, one gap per benchmark, model and setting."""
+    benchmarks: dict[str, list[Board]] = defaultdict(list)
+    for board in found:
+        benchmarks[board.benchmark].append(board)
+    # A benchmark has a second board where some of its results are of another task; all of them are there.
+    return [
+        gap
+        for its in benchmarks.values()
+        for gap in _planned_gaps(max(its, key=lambda board: len(board.results)), its, run)
+    ]
+
+
+def _planned_gaps(board: Board, its: Sequence[Board], run: Run) -> list[Gap]:
+    """Those of one benchmark: `its` boards, of which `board` gives the name."""
+    results = [result for one in its for result in one.results]
+    there = {(result.model, *_place(result.setting, result.languages), result.seed) for result in results}
     lacking: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for planned in run.planned.values() if run.planned is not None else _by_recipe(board, run.recipe):
         if planned.get("benchmark") != board.benchmark:

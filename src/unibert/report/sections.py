@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unibert.benchmark.scores import Board, Gain, Mean
+from unibert.benchmark.gains import Gain
+from unibert.benchmark.scores import Board, Mean
 from unibert.report import (
     contents,
     corpus_figures,
@@ -157,6 +158,9 @@ def languages_section(run: Run) -> Section:
     return section
 
 
+_FIELLER = "95 % interval over seeds, by Fieller's theorem"
+
+
 def overview_section(boards: Sequence[Board], found: Sequence[Sequence[Gain]]) -> Section:
     """All benchmarks together; nothing where there is only one."""
     section = Section("tasks", "All tasks")
@@ -164,7 +168,7 @@ def overview_section(boards: Sequence[Board], found: Sequence[Sequence[Gain]]) -
         return section
     section.blocks.append(_overview_table(boards))
     caption = "(average of all − average of each) / average of each; the paper's Figure 3, a scale for each task. "
-    caption += "Thin bars: 95 % interval over seeds. Hollow dots: one seed, from which nothing can be concluded."
+    caption += f"Thin bars: {_FIELLER}. Hollow dots have none: one seed, or an average of each not clearly above 0."
     picture = figures.gains_by_task("gains", {board.title: its for board, its in zip(boards, found, strict=True)})
     section.blocks += figure("Relative gain of training on all languages", caption, [picture] if picture else [])
     return section
@@ -219,11 +223,15 @@ def benchmark_section(run: Run, board: Board, found: list[Gain], against: Sequen
     if found:
         picture = figures.relative_gains(f"{board.name}-gain", board.title, found)
         caption = "(average of all − average of each) / average of each; the paper's Figure 3. "
-        caption += (
-            "Thin bars: 95 % interval over seeds."
-            if any(gain.low is not None for gain in found)
-            else "Without at least two seeds there are no intervals, and nothing can be concluded from a bar's length."
-        )
+        bounded = [gain.low is not None for gain in found]
+        if any(bounded):
+            caption += f"Thin bars: {_FIELLER}"
+            caption += "." if all(bounded) else "; none where there is one seed or each is not clearly above 0."
+        elif max(gain.seeds for gain in found) > 1:
+            caption += "There are no intervals, because the average of each is not clearly above 0 over these seeds."
+        else:
+            caption += "Without at least two seeds there are no intervals, and nothing can be concluded from a bar's "
+            caption += "length."
         section.blocks += figure("Relative gain of training on all languages", caption, [picture] if picture else [])
         section.blocks.append(score_tables.gain_table(board, found))
     caption = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from unibert.benchmark.schema import Result
@@ -14,7 +14,7 @@ from unibert.report.conclusions import answers
 from unibert.report.gain_groups import GainGroups
 from unibert.report.reading import Gap
 from unibert.report.significance import Significance, digits, find_significance, groups_sentence, interval, p_value
-from unibert.report.tables import Cell, Column, Table, words
+from unibert.report.tables import Cell, Column, Table, Value, words
 from unibert.report.wording import NOTHING, count, signed
 
 _INTRODUCTION = (
@@ -24,15 +24,18 @@ _INTRODUCTION = (
 )
 
 
-def significance_section(results: Sequence[Result], folder: Path, gaps: list[Gap]) -> Section | None:
+def significance_section(
+    results: Sequence[Result], folder: Path, gaps: list[Gap], own: Collection[str] | None = None
+) -> Section | None:
     """Whether the benchmark's differences can be trusted; None where there is nothing to compare.
 
     Args:
         results: of the benchmark.
         folder: of the benchmark, with the predictions that the results name.
         gaps: gets what could not be tested.
+        own: see `gain_groups`.
     """
-    found = find_significance(boards(results), folder)
+    found = find_significance(boards(results), folder, own=own)
     gaps += found.gaps
     if not found.comparisons:
         return None
@@ -83,7 +86,7 @@ def answers_table(comparisons: Sequence[Comparison]) -> Table:
         rows.append(
             [
                 *_names(item),
-                Cell(signed(difference, digits(item)), difference, small=shown),
+                Cell(signed(difference, digits(item)), difference, small=shown, parts=_tested(item)),
                 _p_cell(item.holm_over_samples),
                 words(found.samples),
                 words(found.seeds),
@@ -98,6 +101,15 @@ def answers_table(comparisons: Sequence[Comparison]) -> Table:
         "languages; that over seeds is not."
     ]
     return Table("significance", "All against each: what can be said", columns, rows, notes, heading_columns=2)
+
+
+def _tested(comparison: Comparison) -> dict[str, Value]:
+    """What stands beside a difference: its interval over samples, and what is not in it."""
+    sampled = comparison.over_samples
+    if sampled is None:
+        return {}
+    without: dict[str, Value] = {"without": ", ".join(comparison.untested)} if comparison.untested else {}
+    return {"low": sampled.low, "high": sampled.high, **without}
 
 
 def samples_table(comparisons: Sequence[Comparison]) -> Table:
@@ -207,7 +219,7 @@ def gains_table(groups: GainGroups) -> Table:
         for entry in entries
     ]
     columns = [Column(label, False) for label in ("Group", "Model", "Benchmark")]
-    note = "Correlations are mapped to (r + 1) / 2 before the ratio is taken."
+    note = "Ratios of means over seeds. Correlations are mapped to (r + 1) / 2 before the ratio is taken."
     return Table(
         "significance-gains",
         "Relative gain of all over each, by model and benchmark",

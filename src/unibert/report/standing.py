@@ -140,6 +140,10 @@ def _loss(value: float) -> str:
     return decimal(value, 3)
 
 
+def _held_out(step: int, loss: float) -> Cell:
+    return Cell(_loss(loss), loss, small=f"step {count(step)}", parts={"step": step})
+
+
 _VALUES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("Loss", "loss", _loss),
     ("Masked pieces", "mlm", _loss),
@@ -164,7 +168,7 @@ def latest_table(standing: Standing) -> Table | None:
         evaluation = training.last_held_out
         cells = [Cell(NOTHING, note="not evaluated yet")]
         if evaluation:
-            cells = [Cell(decimal(evaluation.mlm, 3), evaluation.mlm, small=f"step {count(evaluation.step)}")]
+            cells = [_held_out(evaluation.step, evaluation.mlm)]
         for _, key, show in shown:
             value = getattr(step, key)
             cells.append(Cell(show(value), value) if value is not None else Cell(NOTHING, note="not in the log"))

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats  # type: ignore[import-untyped, unused-ignore]
 
+from unibert.benchmark.gains import relative_gain
+
 Numbers = NDArray[np.float64]
 Value = Callable[[Numbers], Numbers]
 """A score from sums of statistics, [..., K] -> [...]; see `Task.value`."""
@@ -24,6 +26,7 @@ LEVEL = 0.05
 _AT_ONCE = 250_000
 """So many samples are drawn in one go: about 4 MB, which stays in the processor's cache."""
 _FEWEST_DRAWS = 100
+_OTHER_SIZES = "not the same samples: {} of them"
 _FEWEST_FOR_INTERVAL = 6
 _EXACT = 9
 """Decimals at which numbers count as equal: differences of equal scores are not exactly 0 after rounding."""
@@ -53,6 +56,15 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class DrawnScore:
+    """The score of one run as it is, and on `R` draws of its samples."""
+
+    observed: float
+    drawn_R: Numbers
+    samples: int
+
+
+@dataclass(frozen=True)
 class Draws:
     """The scores of two systems as they are, and on `R` draws of the samples, the same for both."""
 
@@ -75,7 +87,7 @@ class Draws:
         first, second = self.observed
         if second <= 0 or bool((self.drawn_R2[:, 1] <= 0).any()):
             return None
-        gain = 100 * (first - second) / second
+        gain = relative_gain(second, first)
         gains_R = 100 * (self.drawn_R2[:, 0] - self.drawn_R2[:, 1]) / self.drawn_R2[:, 1]
         half = _half(np.abs(gains_R - gain))
         return Estimate(gain, gain - half, gain + half)
@@ -134,22 +146,57 @@ def resample(
     Raises:
         ValueError: see `paired_bootstrap`.
     """
-    runs = [np.asarray(run, dtype=np.float64) for run in (*first, *second)]
-    samples = _checked(runs, draws)
-    joined_NK = np.concatenate(runs, axis=1)
-    ends = np.cumsum([run.shape[1] for run in runs])[:-1]
+    runs = draw_scores([*first, *second], value, draws, seed, name)
+    return paired_draws(runs[: len(first)], runs[len(first) :])
+
+
+def paired_draws(first: Sequence[DrawnScore], second: Sequence[DrawnScore]) -> Draws:
+    """Two systems side by side: the mean over the runs of each, which were all scored on the same draws.
+
+    Raises:
+        ValueError: runs of different test sets.
+    """
+    sizes = {run.samples for run in (*first, *second)}
+    if len(sizes) > 1:
+        raise ValueError(_OTHER_SIZES.format(" and ".join(map(str, sorted(sizes)))))
+    observed = [math.fsum(run.observed for run in side) / len(side) for side in (first, second)]
+    drawn = [np.mean([run.drawn_R for run in side], axis=0) for side in (first, second)]
+    return Draws((observed[0], observed[1]), np.stack(drawn, axis=1), sizes.pop())
+
+
+def draw_scores(
+    runs: Sequence[Numbers], value: Value, draws: int = DRAWS, seed: int = 0, name: str = ""
+) -> list[DrawnScore]:
+    """The score of every run as it is and on draws of the samples, the same draws for all.
+
+    To draw takes much longer than to score: runs of one test set are better drawn for together.
+
+    Args:
+        runs: a [N, K] array of statistics for each.
+        value: the score from their sums.
+        draws: see `paired_bootstrap`.
+        seed: of the draws.
+        name: see `resample`.
+
+    Raises:
+        ValueError: see `paired_bootstrap`.
+    """
+    arrays = [np.asarray(run, dtype=np.float64) for run in runs]
+    samples = _checked(arrays, draws)
+    joined_NK = np.concatenate(arrays, axis=1)
+    ends = np.cumsum([run.shape[1] for run in arrays])[:-1]
 
     def scores(sums_RK: Numbers) -> Numbers:
-        values = np.stack([value(part) for part in np.split(sums_RK, ends, axis=1)], axis=1)
-        return np.stack([values[:, : len(first)].mean(axis=1), values[:, len(first) :].mean(axis=1)], axis=1)
+        return np.stack([value(part) for part in np.split(sums_RK, ends, axis=1)])
 
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     drawn = []
     rounds = max(1, _AT_ONCE // samples)
     for start in range(0, draws, rounds):
         drawn.append(scores(_counts(generator, samples, min(rounds, draws - start)) @ joined_NK))
-    observed = scores(joined_NK.sum(axis=0, keepdims=True))[0]
-    return Draws((float(observed[0]), float(observed[1])), np.concatenate(drawn), samples)
+    observed = scores(joined_NK.sum(axis=0, keepdims=True))[:, 0]
+    drawn_runs = np.concatenate(drawn, axis=1)
+    return [DrawnScore(float(score), drawn_R, samples) for score, drawn_R in zip(observed, drawn_runs, strict=True)]
 
 
 def _checked(runs: Sequence[Numbers], draws: int) -> int:
@@ -158,7 +205,7 @@ def _checked(runs: Sequence[Numbers], draws: int) -> int:
         raise ValueError(f"{draws} draws: at least {_FEWEST_DRAWS} are needed")
     sizes = {len(run) for run in runs}
     if len(sizes) > 1:
-        raise ValueError(f"not the same samples: {' and '.join(map(str, sorted(sizes)))} of them")
+        raise ValueError(_OTHER_SIZES.format(" and ".join(map(str, sorted(sizes)))))
     if min(sizes) < 2:
         raise ValueError(f"{min(sizes)} samples: at least 2 are needed")
     if not all(np.isfinite(run).all() for run in runs):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from unibert.benchmark.scores import Board, Gain, Row
+from unibert.benchmark.gains import Gain
+from unibert.benchmark.scores import Board, Row
 from unibert.corpus.statistics import length_summary
 from unibert.languages import language
 from unibert.report.blocks import KeyNumber
@@ -246,9 +247,15 @@ def _board(board: Board, gains: Sequence[Gain]) -> str:
     for gain in gains[:4]:
         text += (
             f" {_sentence_start(gain.model)}: training on all languages together changes the average by "
-            f"{signed(gain.percent)} % ({gain.verdict})."
+            f"{signed(gain.percent)} %{_bounds(gain)} ({gain.verdict})."
         )
     return text
+
+
+def _bounds(gain: Gain) -> str:
+    if gain.low is None or gain.high is None:
+        return ""
+    return f", 95 % interval {signed(gain.low)} to {signed(gain.high)} %"
 
 
 def _sentence_start(model: str) -> str:

@@ -29,8 +29,9 @@ class Column:
 class Cell:
     """What is shown (`text`) and what it stands for (`value`: sorting and CSV).
 
-    `small` is shown after the text in smaller type, for example a margin of error; `note` explains an empty cell, below
-    the table under a raised letter.
+    `small` is shown after the text in smaller type, for example a margin of error, and `parts` are the values in it by
+    name: in CSV each has a column of its own, `HEADING, NAME`. `note` explains an empty or shortened cell, below the
+    table under a raised letter.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Cell:
     note: str = ""
     language: str = ""
     """The language code of the text, so that browsers and readers choose the right voice and font."""
+    parts: Mapping[str, Value] = field(default_factory=dict)
 
 
 def words(text: str, strong: bool = False) -> Cell:
@@ -79,12 +81,24 @@ def _letters(number: int) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The raw values under the columns' headings, RFC 4180 with plain line ends; empty where there is no value."""
+    """The raw values under the columns' headings, RFC 4180 with plain line ends; empty where there is no value.
+
+    What stands beside a value, such as its margin of error, has a column of its own to the right of it.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([f"{column.label} ({column.unit})" if column.unit else column.label for column in table.columns])
+    cells_of = [[row[position] for row in table.rows] for position in range(len(table.columns))]
+    parts = [list(dict.fromkeys(name for cell in cells for name in cell.parts)) for cells in cells_of]
+    headings = []
+    for column, names in zip(table.columns, parts, strict=True):
+        headings.append(f"{column.label} ({column.unit})" if column.unit else column.label)
+        headings += [f"{column.label}, {name}" for name in names]
+    writer.writerow(headings)
     for row in table.rows:
-        writer.writerow(["" if cell.value is None else cell.value for cell in row])
+        values = []
+        for cell, names in zip(row, parts, strict=True):
+            values += [cell.value, *(cell.parts.get(name) for name in names)]
+        writer.writerow(["" if value is None else value for value in values])
     return stream.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,25 @@ def wrong_shape(path):
 
 def other_version(path):
     path.write_text(re.sub('"schema": [12]', '"schema": 7', path.read_text()))
+
+
+def test_folder_that_may_not_be_entered_is_named_and_the_rest_is_made(make_run, monkeypatch):
+    folder = make_run(seeds=(5,))
+    closed = str(folder / "student") + "/"
+
+    def refusing(method):
+        def refuse(self, *given, **options):
+            if str(self).startswith(closed):
+                raise PermissionError(13, "Permission denied")
+            return method(self, *given, **options)
+
+        return refuse
+
+    for name in ("exists", "stat", "open", "read_text"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+    told = {gap.part: gap.reason for gap in collect(folder).gaps}
+    for name in ("student/summary.json", "student/log.jsonl"):
+        assert "cannot be read (Permission denied)" in told[name]
 
 
 JSON_PARTS = ["corpus/statistics.json", "tokens/index.json", "teacher/summary.json", "student/summary.json"]

@@ -13,7 +13,7 @@ from unibert.errors import DataError, RecipeError
 from unibert.files import read_json
 from unibert.recipe import Pretrain, Recipe
 from unibert.recipe_file import load_recipe
-from unibert.report.reading import Gap, part, reason, without_folder
+from unibert.report.reading import Gap, may_exist, part, reason, without_folder
 from unibert.report.schema import Corpus, Tokens
 from unibert.report.trainings import Training, trainings
 
@@ -94,7 +94,7 @@ def collect(folder: Path) -> Run:
 
 def _recipe(folder: Path, gaps: list[Gap]) -> tuple[Recipe | None, str]:
     path = folder / "recipe.toml"
-    if not path.exists():
+    if not may_exist(path):
         gaps.append(Gap("recipe.toml", "missing", "no such file: settings and planned runs are unknown"))
         return None, ""
     try:

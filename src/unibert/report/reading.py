@@ -27,10 +27,18 @@ class Gap:
     reason: str
 
 
+def may_exist(path: Path) -> bool:
+    """Whether something is there, or may be: in a folder that may not be entered, reading it will tell why not."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
 def part(folder: Path, name: str, shape: type[Part], gaps: list[Gap]) -> Part | None:
     """One JSON file of the run, checked; None, and a gap, where it is not there or not what it should be."""
     path = folder / name
-    if not path.exists():
+    if not may_exist(path):
         gaps.append(Gap(name, "missing", "no such file: this stage was not run here, or not finished"))
         return None
     try:
@@ -48,7 +56,7 @@ def read_lines(folder: Path, name: str, keep: Callable[[Any], None], gaps: list[
     In a `growing` file the last line may be one that is just being written.
     """
     path = folder / name
-    if not path.exists():
+    if not may_exist(path):
         gaps.append(Gap(name, "missing", "no such file: there are no curves to draw"))
         return
     bad: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unibert.recipe import Recipe
-from unibert.report.reading import Gap, part, read_lines
+from unibert.report.reading import Gap, may_exist, part, read_lines
 from unibert.report.schema import HeldOut, Shares, Step, Summary, reasons
 
 GROUPS = ("student", "students", "teacher")
@@ -78,7 +78,7 @@ def trainings(
             role = member if member and member not in GROUPS else place
             planned = _planned_steps(group, recipe, stages)
             found[role] = _training(folder, role, place, planned, group in stages, gaps)
-    awaited = [place for place in places if not (folder / place / "summary.json").exists()]
+    awaited = [place for place in places if not may_exist(folder / place / "summary.json")]
     gaps += _absent([place for place in expected if place not in there], awaited, expected, stages)
     return found, awaited
 
@@ -140,7 +140,7 @@ def _training(folder: Path, role: str, place: str, planned: int | None, started:
         started: whether it is known that its training was begun.
         gaps: what is missing or damaged is added here.
     """
-    finished = (folder / place / "summary.json").exists()
+    finished = may_exist(folder / place / "summary.json")
     steps: dict[int, Step] = {}
     held_out: dict[int, HeldOut] = {}
     latest: tuple[int, dict[str, Any]] = (-1, {})
@@ -161,7 +161,7 @@ def _training(folder: Path, role: str, place: str, planned: int | None, started:
             raise ValueError("neither a train nor a heldout record")
 
     log = folder / place / "log.jsonl"
-    if finished or log.exists() or not started:
+    if finished or may_exist(log) or not started:
         read_lines(folder, f"{place}/log.jsonl", keep, gaps, growing=not finished)
     under_way = started and (planned is None or max(steps, default=0) < planned)
     # How far a training has come that is under way is told at length, not as something that is missing.
@@ -185,8 +185,16 @@ def _training(folder: Path, role: str, place: str, planned: int | None, started:
         place,
         planned,
         finished,
-        log.stat().st_mtime if log.exists() else None,
+        _modified(log),
     )
+
+
+def _modified(log: Path) -> float | None:
+    """When the file was last written, in seconds since 1970; None where it cannot be asked."""
+    try:
+        return log.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _shares(record: Mapping[str, Any], name: str, gaps: list[Gap]) -> dict[str, float]:

@@ -176,7 +176,19 @@ def test_blocks_tell_matches_tables_and_cautions():
     assert any("without one" in note for note in languages.notes)
     assert isinstance(cautions, list)
     assert any("a million of 128" in sentence for sentence in cautions)
-    assert any("Both are CoNLL-2002 and CoNLL-2003" in sentence for sentence in cautions)
+    assert any("The paper's scores are of CoNLL-2002 and CoNLL-2003" in sentence for sentence in cautions)
+
+
+def test_what_was_scored_and_trained_on_is_told_beside_the_paper():
+    # `make_result` has a support that is no number of samples: it counts entities.
+    found = [make_result("xlm-roberta-base", "all", ["es", "nl"], 1, {"es": 70.0, "nl": 60.0})]
+    found[0]["data"] = {"es": {"test": {"samples": 1517}}, "nl": {"test": {"samples": 5195}}}
+    told = against_blocks(ner_board("CoNLL-2002", found), run_of())[-1]
+    assert any("(here between 1,517 and 5,195 were scored per language)" in sentence for sentence in told)
+    assert any("fine-tuning on es, nl here, and in the paper on" in sentence for sentence in told)
+    found[0]["languages"] = ["en", "es", "nl"]
+    told = against_blocks(ner_board("CoNLL-2002", found), run_of())[-1]
+    assert not any("fine-tuning on" in sentence for sentence in told), "the same languages"
 
 
 def test_own_files_are_told_to_be_that():

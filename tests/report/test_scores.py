@@ -175,6 +175,8 @@ def test_correlations_have_three_decimals_and_zero_shot_a_row_of_its_own():
     assert "from \N{MINUS SIGN}1 to 1" in table.notes[0] and "zero-shot: fine-tuned on one language" in table.notes[0]
     assert "zero-shot" not in score_table(ner).notes[0]
     every = seeds_table(sts)
+    names = {tuple(cell.text for cell in row[: every.heading_columns]) for row in every.rows}
+    assert len(names) == len(every.rows), "the headings of a row on paper tell it from the others"
     labels = [column.label for column in every.columns]
     assert labels[4:9] == ["Seed", "Pearson's r", "Low", "High", "Spearman's rho"]
     assert labels[9] == "Pairs"

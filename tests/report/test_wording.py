@@ -27,6 +27,10 @@ def test_size(number_of_bytes, text):
     assert wording.size(number_of_bytes) == text
 
 
+def test_language_without_a_name_is_called_by_its_code_once():
+    assert (wording.coded("de"), wording.coded("xqz")) == ("de German", "xqz")
+
+
 @given(st.integers(1, 10**15))
 def test_size_never_strays_from_the_value(number_of_bytes):
     value, unit = wording.size(number_of_bytes).split()

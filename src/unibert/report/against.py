@@ -10,7 +10,6 @@ from unibert import recipe as settings
 from unibert.benchmark.catalog import KNOWN
 from unibert.benchmark.models import BASELINES
 from unibert.benchmark.scores import Board, Mean, Row
-from unibert.languages import language
 from unibert.models.sizes import architecture
 from unibert.report.blocks import Block, Details
 from unibert.report.collect import Run
@@ -18,7 +17,7 @@ from unibert.report.paper import TABLES, PaperModel, PrintedTable, paper_board, 
 from unibert.report.schema import Architecture
 from unibert.report.score_tables import digits, margin_of
 from unibert.report.tables import Cell, Column, Table, words
-from unibert.report.wording import NOTHING, decimal, listing, signed
+from unibert.report.wording import NOTHING, coded, decimal, listing, plural, signed
 
 _OF_HUB = dict(
     zip(
@@ -194,7 +193,7 @@ def _languages_table(board: Board, table: PrintedTable, found: list[Pair]) -> Ta
             words(pair.row.model),
             words(pair.paper),
             words(pair.row.label),
-            words(f"{pair.language} {language(pair.language).name}"),
+            words(coded(pair.language)),
             _ours(pair.ours, places),
             Cell(decimal(pair.printed, places), pair.printed),
             Cell(signed(pair.difference, places), pair.difference),
@@ -220,6 +219,16 @@ def _margin_note(rows: list[list[Cell]]) -> list[str]:
     return ["± is half the width of a 95 % interval over this run's seeds; the paper's values come without one."]
 
 
+def _tested(board: Board) -> str:
+    """How many samples were scored here, as far as the results tell."""
+    tests = [files.get("test") or {} for result in board.results for files in result.data.values()]
+    sizes = sorted({test["samples"] for test in tests if isinstance(test.get("samples"), int)})
+    if not sizes:
+        return ""
+    many = f"between {sizes[0]:,} and {sizes[-1]:,} were" if len(sizes) > 1 else plural(sizes[0], "was", "were")
+    return f" (here {many} scored per language)"
+
+
 def _cautions(board: Board, table: PrintedTable, found: list[Pair]) -> list[str]:
     told = [
         "The paper's values come without seeds or intervals, so no difference here can be called significant.",
@@ -233,10 +242,16 @@ def _cautions(board: Board, table: PrintedTable, found: list[Pair]) -> list[str]
             f"{table.title} that the paper tested on."
         )
     else:
-        sizes = sorted({score.support for result in board.results for score in result.scores.values()})
         told.append(
-            f"Both are {table.title}, but which of its training, dev and test samples the paper used is not printed "
-            f"(here between {sizes[0]:,} and {sizes[-1]:,} were scored per language)."
+            f"The paper's scores are of {table.title}, and which of its training, dev and test samples it used is not "
+            f"printed{_tested(board)}."
+        )
+    trained = {code for result in board.results if result.setting == "all" for code in result.languages}
+    theirs = paper_board(table).languages
+    if any(pair.row.setting == "all" for pair in found) and trained != set(theirs):
+        told.append(
+            f"The setting all is fine-tuning on {', '.join(sorted(trained))} here, and in the paper on the languages "
+            f"of its table, {', '.join(theirs)}: with other languages the same model scores otherwise."
         )
     if any(model.own for model in paper_models() if model.name in {pair.paper for pair in found}):
         told.append(

@@ -14,7 +14,7 @@ from unibert.benchmark.scores import Board, Mean, Row, mean_over_seeds
 from unibert.languages import language
 from unibert.report.contents import number
 from unibert.report.tables import Cell, Column, Table, Value, words
-from unibert.report.wording import NOTHING, decimal, listing, plural, signed
+from unibert.report.wording import NOTHING, coded, decimal, listing, plural, signed
 
 
 def digits(board: Board) -> int:
@@ -96,7 +96,7 @@ def score_table(board: Board) -> Table:
             cells.append(Cell(_seed_range(row), _least(row)))
         rows.append([words(row.model), words(row.label), *cells])
     columns = [Column("Model", False), Column("Setting", False)]
-    columns += [Column(f"{code} {language(code).name}") for code in board.languages]
+    columns += [Column(coded(code)) for code in board.languages]
     columns += [Column("Average"), Column("Average, printed") if board.quoted else Column("Seeds")]
     title = f"{board.title}: {board.metric_name} by language"
     return Table(board.name, title, columns, rows, _score_notes(board, rows), heading_columns=2)
@@ -151,7 +151,8 @@ def seeds_table(board: Board) -> Table:
     columns = [Column(label, False) for label in ("Model", "Setting", "Trained on", "Tested on")]
     columns += [Column(label) for label in ("Seed", *headings, _support(board))] + [Column("Address", False)]
     note = f"Low and high: the 95 % interval of {board.metric_name} over test samples (bootstrap), of this run alone."
-    return Table(f"{board.name}-seeds", f"{board.title}: every run", columns, rows, [note])
+    # All that tells a run from the others: the parts of a wide table on paper are of no use without.
+    return Table(f"{board.name}-seeds", f"{board.title}: every run", columns, rows, [note], heading_columns=5)
 
 
 _FEW = 6

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from unibert.benchmark.schema import Result
 from unibert.benchmark.scores import boards
-from unibert.languages import language
 from unibert.report.blocks import Block, Details, Section
 from unibert.report.comparisons import Comparison
 from unibert.report.conclusions import answers
@@ -15,7 +14,7 @@ from unibert.report.gain_groups import GainGroups
 from unibert.report.reading import Gap
 from unibert.report.significance import Significance, digits, find_significance, groups_sentence, interval, p_value
 from unibert.report.tables import Cell, Column, Table, Value, words
-from unibert.report.wording import NOTHING, count, signed
+from unibert.report.wording import NOTHING, coded, count, signed
 
 _INTRODUCTION = (
     "For every model that was fine-tuned both ways, all is compared with each on the very same test samples. Three "
@@ -191,7 +190,7 @@ def by_language_table(comparisons: Sequence[Comparison]) -> Table:
             rows.append(
                 [
                     *_names(item),
-                    words(f"{code} {language(code).name}"),
+                    words(coded(code)),
                     *(_signed(value, places, "") for value in (tested.difference, tested.low, tested.high)),
                     _p_cell(tested.p),
                     _p_cell(item.holm_by_language[code]),

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
+from unibert.languages import language
+
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EM DASH}"
+
+
+def coded(code: str) -> str:
+    """A language's code and name, as in headings: `de German`; the code alone where the name is not known."""
+    name = language(code).name
+    return code if name == code else f"{code} {name}"
 
 
 def count(value: int) -> str:

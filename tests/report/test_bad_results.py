@@ -9,6 +9,7 @@ import pytest
 
 from unibert.benchmark.results import write_plan
 from unibert.report.page import build_report
+from unibert.report.significance import report_significance
 
 
 @pytest.fixture
@@ -102,6 +103,8 @@ def test_two_files_of_one_address_with_other_scores_are_told_apart(folder, path,
     told = missing(folder)
     assert told.count(other.name) == 1
     assert f"claims to be the same run as {path.name}, and has other scores: nl 12.34, there {right:.2f}." in told
+    gaps = {gap.part: gap.reason for gap in report_significance(folder, draws=100).gaps}
+    assert "has other scores: nl 12.34" in gaps[f"benchmark/results/{other.name}"]
     table = (folder / "report/tables/ner.csv").read_text(encoding="utf-8")
     assert str(right) in table and "12.34" not in table
 

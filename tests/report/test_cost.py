@@ -40,6 +40,16 @@ def test_core_hours_are_seconds_times_cores(make_run):
     assert "energy" not in text
 
 
+def test_machine_that_is_not_known_is_not_in_the_sentence(make_run):
+    folder = make_run(seeds=(5,))
+    change(folder / "student/run.json", hardware=None)
+    student, *_ = found(folder)
+    assert (student.machine, cost_sentence([student])) == (
+        "not recorded",
+        "What it took: training of the student: 23 min 27 s.",
+    )
+
+
 def test_gpu_hours_are_seconds_times_processes(make_run):
     folder = make_run(seeds=(5,))
     change(folder / "student/summary.json", device="NVIDIA Zebra", processes=4, energy_kwh=1.75)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from unibert.benchmark.schema import Result
 from unibert.errors import DataError
 from unibert.files import read_json
-from unibert.report.collect import Run
 from unibert.report.reading import Gap
 from unibert.report.wording import NOTHING, decimal, listing
 
 
-def contradictions(run: Run) -> list[Gap]:
+def contradictions(folder: Path, results: Sequence[Result]) -> list[Gap]:
     """A gap for each file that claims the address of a result and has other scores.
 
     One of the two was edited, or is of another machine's folder: which of them is right cannot be told from the files.
     Only files that no result was read from are looked at.
+
+    Args:
+        folder: of the run.
+        results: those that were read from it.
     """
-    known = {result.address: result for result in run.results}
+    known = {result.address: result for result in results}
     found = []
-    for path in sorted((run.folder / "benchmark" / "results").glob("*.json")):
+    for path in sorted((folder / "benchmark" / "results").glob("*.json")):
         if path.stem in known:
             continue
         try:

@@ -55,11 +55,14 @@ def costs(run: Run, boards: Sequence[Board]) -> list[Cost]:
     return found
 
 
+_UNKNOWN = "not recorded"
+
+
 def _machine(hardware: Any) -> tuple[str, int | None]:
     """Its name and how many cores it lent, from the record of a stage."""
     record = hardware if isinstance(hardware, dict) else {}
     name, cores = record.get("processor"), record.get("cores")
-    told = str(name) if name else "not recorded"
+    told = str(name) if name else _UNKNOWN
     if not isinstance(cores, int) or cores < 1:
         return told, None
     return f"{told}, {plural(cores, 'core')}", cores
@@ -85,7 +88,8 @@ def cost_sentence(found: Sequence[Cost]) -> str:
     for cost in found:
         if not cost.runs:
             hours = f" ({_hours(cost.unit, cost.hours)})" if cost.hours is not None else ""
-            told.append(f"{cost.what[0].lower()}{cost.what[1:]}: {duration(cost.seconds)} on {cost.machine}{hours}")
+            where = "" if cost.machine == _UNKNOWN else f" on {cost.machine}"
+            told.append(f"{cost.what[0].lower()}{cost.what[1:]}: {duration(cost.seconds)}{where}{hours}")
     runs = sum(cost.runs for cost in found)
     if runs:
         seconds = sum(cost.seconds for cost in found if cost.runs)

@@ -61,7 +61,7 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     Raises:
         DataError: the disk is full.
     """
-    contradicting = contradictions(run)
+    contradicting = contradictions(run.folder, run.results)
     told = {gap.part for gap in contradicting}
     run.gaps[:] = [gap for gap in run.gaps if gap.part not in told] + contradicting
     run.gaps.extend(mismatches(run))

@@ -13,6 +13,7 @@ from unibert.benchmark.scores import Board
 from unibert.errors import DataError
 from unibert.report.comparisons import Comparison, compare
 from unibert.report.conclusions import answers, cautions
+from unibert.report.copies import contradictions
 from unibert.report.gain_groups import GainGroups, gain_groups
 from unibert.report.reading import Gap, without_folder
 from unibert.report.scores import boards
@@ -81,7 +82,9 @@ def report_significance(run: Path, between_models: bool = False, draws: int = DR
             f"{run}: there are no results of a benchmark in it{told}", "Name the folder of a run that was benchmarked."
         )
     files = [without_folder(problem, Path(run)).partition(": ") for problem in problems]
-    gaps = [Gap(file, "left out", why) for file, _, why in files]
+    contradicting = contradictions(Path(run), results)
+    named = {gap.part for gap in contradicting}
+    gaps = [Gap(file, "left out", why) for file, _, why in files if file not in named] + contradicting
     found = find_significance(boards(results, gaps), folder, between_models, draws=draws)
     return replace(found, gaps=[*gaps, *found.gaps])
 

@@ -22,6 +22,21 @@ def board(each: dict[int, float], joint: dict[int, float], per_cent: bool = True
     return Board("ner", "ner", "ner", "f1", per_cent, ["es"], rows)
 
 
+@pytest.mark.parametrize(
+    ("each", "joint", "direction", "verdict"),
+    [
+        ({1: 50, 2: 51, 3: 50}, {1: 60, 2: 61, 3: 60.5}, 1, "a gain over these seeds"),
+        ({1: 60, 2: 61, 3: 60.5}, {1: 50, 2: 51, 3: 50}, -1, "a loss over these seeds"),
+        ({1: 50, 2: 60, 3: 55}, {1: 60, 2: 50, 3: 56}, 0, "cannot be told from no difference"),
+        ({1: 5, 2: 15, 3: 1}, {1: 35, 2: 45, 3: 31.5}, 1, "a gain over these seeds; how large a share is open"),
+        ({1: 50}, {1: 90}, 0, "one seed: nothing can be concluded"),
+    ],
+)
+def test_its_direction_and_its_words_agree(each, joint, direction, verdict):
+    (gain,) = gains(board(each, joint))
+    assert (gain.direction, gain.verdict) == (direction, verdict)
+
+
 scores = st.lists(st.tuples(st.floats(1, 100), st.floats(1, 100)), min_size=2, max_size=6)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -315,8 +316,8 @@ def test_several_tasks_are_told_together_and_one_is_not(make_run):
         for name in ("ner", "sts")
     }
     for name, heading in (
-        ("ner", "Named entity recognition, entity F1"),
-        ("sts", "Semantic textual similarity, Pearson's r"),
+        ("ner", "NER, entity F1"),
+        ("sts", "STS, Pearson's r"),
     ):
         averages = {(row["Model"], row["Setting"]): row["Average"] for row in own[name]}
         assert {(row["Model"], row["Setting"]): row[heading] for row in rows} == averages
@@ -324,6 +325,38 @@ def test_several_tasks_are_told_together_and_one_is_not(make_run):
     best = max(float(row["Average"]) for row in own["ner"])
     assert f"<strong>{best:.2f}</strong>" in bold and f"<strong>{best / 100:.3f}</strong>" in bold
     assert bold.count("<strong>") == 2
+
+
+def test_the_top_of_the_page_tells_the_result_of_every_benchmark(make_run):
+    folder = make_run(seeds=(5, 6))
+    add_task(folder, "sts", "pearson", per_cent=False)
+    source = build_report(folder).read_text(encoding="utf-8")
+    top = source[source.index("<nav") : source.index('id="tasks"')]
+    for short in ("NER", "STS"):
+        assert f"<dt>{short}</dt>" in top and f">{short}</a></li>" in top
+    assert re.search(r"3 models were measured on 2 benchmarks in \d languages\.", top)
+    told = re.search(r"is compared with training on each by itself (\d+) times: ([^.]*)\.", top)
+    assert int(told[1]) == sum(map(int, re.findall(r" in (\d+)", told[2])))
+
+
+def test_where_nothing_was_trained_the_result_comes_before_the_time(make_run):
+    folder = make_run(seeds=(5, 6))
+    add_task(folder, "qa", "f1", per_cent=True)
+    for part in ("corpus", "tokens", "student", "teacher"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    lines = build_report(folder).with_name("report.md").read_text(encoding="utf-8").split("\n\n")
+    assert "models were measured on 2 benchmarks" in lines[1] and lines[2].startswith("What it took: ")
+
+
+def test_a_setting_that_a_benchmark_does_not_have_is_told_from_a_missing_language(make_run):
+    folder = make_run(seeds=(5,))
+    add_task(folder, "sts", "pearson", per_cent=False)
+    for path in (folder / "benchmark/results").glob("sts-*.json"):
+        if json.loads(path.read_text())["setting"] == "all":
+            path.unlink()
+    build_report(folder)
+    table = (folder / "report/tables/tasks.md").read_text(encoding="utf-8")
+    assert "no result in this setting" in table and "a language is missing" not in table
 
 
 def test_language_without_a_score_leaves_its_average_open(make_run):
@@ -335,7 +368,7 @@ def test_language_without_a_score_leaves_its_average_open(make_run):
             path.unlink()
     build_report(folder)
     rows = csv.DictReader((folder / "report/tables/tasks.csv").open(encoding="utf-8"))
-    open_ones = [(row["Model"], row["Setting"]) for row in rows if not row["Semantic textual similarity, Pearson's r"]]
+    open_ones = [(row["Model"], row["Setting"]) for row in rows if not row["STS, Pearson's r"]]
     assert open_ones == [("teacher", "each")]
 
 

@@ -39,17 +39,25 @@ class Gain:
         """What may be said about it, in words."""
         if self.quoted:
             return "printed without an interval: nothing can be concluded"
-        if self.low is not None and self.high is not None:
-            if self.low > 0:
-                return "a gain over these seeds"
-            return "a loss over these seeds" if self.high < 0 else "cannot be told from no difference"
-        margin = self.difference.margin if self.difference else None
-        if self.difference is None or margin is None:
+        bounded = self.low is not None and self.high is not None
+        if not bounded and (self.difference is None or self.difference.margin is None):
             return "one seed: nothing can be concluded"
-        if abs(self.difference.value) <= margin:
+        if not self.direction:
             return "cannot be told from no difference"
-        which = "gain" if self.difference.value > 0 else "loss"
-        return f"a {which} over these seeds; how large a share is open"
+        which = "gain" if self.direction > 0 else "loss"
+        return f"a {which} over these seeds" + ("" if bounded else "; how large a share is open")
+
+    @property
+    def direction(self) -> int:
+        """1 for what may be called a gain over these seeds, -1 for a loss, 0 where neither can be told."""
+        if self.quoted:
+            return 0
+        if self.low is not None and self.high is not None:
+            return (self.low > 0) - (self.high < 0)
+        difference, margin = self.difference, self.difference.margin if self.difference else None
+        if difference is None or margin is None or abs(difference.value) <= margin:
+            return 0
+        return 1 if difference.value > 0 else -1
 
 
 def gain_interval(each: Sequence[float], joint: Sequence[float]) -> tuple[float, float] | None:

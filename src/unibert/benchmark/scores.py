@@ -113,6 +113,12 @@ class Board:
         return title if self.benchmark_title == self.task else f"{title}: {self.benchmark_title}"
 
     @property
+    def short_title(self) -> str:
+        """The same with the task in letters, for places with little room: `NER: CoNLL-2002`."""
+        task = self.task.upper()
+        return task if self.benchmark_title == self.task else f"{task}: {self.benchmark_title}"
+
+    @property
     def known(self) -> bool:
         """Whether this version has the task; a result may be of another version."""
         return _task(self.task) is not None

@@ -52,3 +52,10 @@ class Section:
     anchor: str
     title: str
     blocks: list[Block] = field(default_factory=list)
+    short: str = ""
+    """What the list of sections calls it, where the title is too long for that."""
+
+    @property
+    def entry(self) -> str:
+        """Its name in the list of sections."""
+        return self.short or self.title

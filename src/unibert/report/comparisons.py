@@ -57,7 +57,7 @@ class Comparison:
     board: str
     """The benchmark's title."""
     benchmark: str
-    """The task and benchmark in short: `NER`, `NLI XNLI`."""
+    """The task and benchmark in short: `NER`, `NLI: XNLI`."""
     task: str
     metric: str
     per_cent: bool
@@ -166,11 +166,6 @@ def _results_by_row(board: Board) -> dict[int, ByLanguage]:
     }
 
 
-def _short(board: Board) -> str:
-    own = board.benchmark_title
-    return board.task.upper() if own == board.task else f"{board.task.upper()} {own}"
-
-
 def _scores_compared(board: Board, first: Row, second: Row) -> Comparison | None:
     """What the scores alone tell; None where there is no seed to compare."""
     languages = [code for code in board.languages if first.scores.get(code) and second.scores.get(code)]
@@ -183,7 +178,7 @@ def _scores_compared(board: Board, first: Row, second: Row) -> Comparison | None
     firsts, seconds = (row.per_seed(languages) for row in (first, second))
     return Comparison(
         board=board.title,
-        benchmark=_short(board),
+        benchmark=board.short_title,
         task=board.task,
         metric=board.metric_name,
         per_cent=board.per_cent,

@@ -239,7 +239,9 @@ def _figure() -> Section:
 
 def _scores(table: PrintedTable) -> Section:
     board = paper_board(table)
-    section = Section(f"table-{table.number}", f"Table {table.number}: {board.title}", [printed_table(table)])
+    place = f"Table {table.number}"
+    section = Section(f"table-{table.number}", f"{place}: {board.title}", [printed_table(table)])
+    section.short = f"{place}: {board.benchmark_title}"
     off = [check for check in average_checks(table) if not check.follows]
     if off:
         told = [

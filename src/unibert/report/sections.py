@@ -25,7 +25,7 @@ from unibert.report.standing import Standing, latest_table
 from unibert.report.summary import cautions
 from unibert.report.tables import Column, Table, words
 from unibert.report.theme import Picture
-from unibert.report.wording import NOTHING, duration, percent, plural
+from unibert.report.wording import duration, percent, plural
 
 
 def corpus_section(run: Run) -> Section:
@@ -169,9 +169,12 @@ def overview_section(boards: Sequence[Board], found: Sequence[Sequence[Gain]]) -
     section.blocks.append(_overview_table(boards))
     caption = "(average of all − average of each) / average of each; the paper's Figure 3, a scale for each task. "
     caption += f"Thin bars: {_FIELLER}. Hollow dots have none: one seed, or an average of each not clearly above 0."
-    picture = figures.gains_by_task("gains", {board.title: its for board, its in zip(boards, found, strict=True)})
+    picture = figures.gains_by_task("gains", {board.short_title: its for board, its in zip(boards, found, strict=True)})
     section.blocks += figure("Relative gain of training on all languages", caption, [picture] if picture else [])
     return section
+
+
+_PARTIAL = "no average: a language is missing, and averages over other sets of languages cannot be compared"
 
 
 def _overview_table(boards: Sequence[Board]) -> Table:
@@ -192,15 +195,15 @@ def _overview_table(boards: Sequence[Board]) -> Table:
         for board, its in zip(boards, averages, strict=True):
             places = score_tables.digits(board)
             best = round(max(one.value for one in its.values()), places) if len(its) > 1 else None
-            why = "no average: not every language has a score"
+            measured = any((row.model, row.label) == name for row in board.rows)
+            why = _PARTIAL if measured else "no result in this setting"
             cells.append(score_tables.score_cell(its.get(name), best, why, places))
         rows.append(cells)
     columns = [Column("Model", False), Column("Setting", False)]
-    columns += [Column(f"{board.title}, {board.metric_name}") for board in boards]
+    columns += [Column(f"{board.short_title}, {board.metric_name}") for board in boards]
     notes = [
         "The average over the languages of each benchmark, the mean over seeds, with half the width of its 95 % "
         "interval over seeds. Bold is the highest of its column.",
-        f"{NOTHING}: a language is missing, and averages over other sets of languages cannot be compared.",
     ]
     return Table("tasks", "Average over languages, by benchmark", columns, rows, notes, heading_columns=2)
 
@@ -214,7 +217,7 @@ def benchmark_section(run: Run, board: Board, found: list[Gain], against: Sequen
         found: its gains.
         against: what is set beside them.
     """
-    section = Section(f"benchmark-{board.name}", board.title)
+    section = Section(f"benchmark-{board.name}", board.title, short=board.short_title)
     seeds = f"{plural(len(board.seeds), 'seed')} ({', '.join(map(str, board.seeds))})"
     runs = plural(len(board.results), "fine-tuning run")
     spent = duration(sum(result.seconds for result in board.results))

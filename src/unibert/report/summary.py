@@ -26,6 +26,11 @@ ADVERSARIES = {
 }
 
 
+_MOST = 8
+"""So many benchmarks are among the numbers at the top; all of them are in the table of all tasks."""
+_NAMED = 3
+
+
 def key_numbers(
     run: Run, boards: Sequence[Board], standings: Sequence[Standing] = (), spent: Sequence[Cost] = ()
 ) -> list[KeyNumber]:
@@ -58,10 +63,11 @@ def key_numbers(
     scores = [entry for board in boards if (entry := _best(board))]
     if scores:
         several = len(scores) > 1
-        for row, mean, board in scores[:4]:
-            hint = f"{board.benchmark_title}: {row.model}, {row.label}" if several else f"{row.model}, {row.label}"
-            label = f"{board.task.upper()} {board.metric_name.removeprefix('entity ')}, best average"
-            found.append(KeyNumber(label, decimal(mean, digits(board)), hint))
+        for row, mean, board in scores[:_MOST]:
+            # Benchmarks of one task have one metric: what tells them apart comes first.
+            what, hint = f"{_metric(board)}, best average", f"{row.model}, {row.label}"
+            label = board.short_title if several else f"{board.task.upper()} {what}"
+            found.append(KeyNumber(label, decimal(mean, digits(board)), f"{what}: {hint}" if several else hint))
     return found
 
 
@@ -115,7 +121,9 @@ def opening(
     for group, trainings in run.groups.items():
         if group not in going:
             paragraphs += [_family(run, trainings)] if len(trainings) > 1 else [_model(run, trainings[0])]
-    paragraphs.append(cost_sentence(spent))
+    # The first paragraph is in larger type: where nothing was trained, it is the outcome and not the time.
+    outcome = [_outcome(boards, gains), cost_sentence(spent)]
+    paragraphs += reversed(outcome) if any(paragraphs) else outcome
     paragraphs += [_board(board, found) for board, found in zip(boards, gains, strict=True)]
     return [paragraph for paragraph in paragraphs if paragraph]
 
@@ -231,6 +239,42 @@ def _objective(run: Run, summary: Summary) -> str:
     return listing(parts) if parts else ""
 
 
+def _metric(board: Board) -> str:
+    return board.metric_name.removeprefix("entity ")
+
+
+def _outcome(boards: Sequence[Board], gains: Sequence[Sequence[Gain]]) -> str:
+    """Several benchmarks in one paragraph: how much was measured, and what training on all languages brought."""
+    if len(boards) < 2:
+        return ""
+    models = {row.model for board in boards for row in board.rows}
+    codes = {code for board in boards for code in board.languages}
+    text = (
+        f"{plural(len(models), 'model was', 'models were')} measured on {plural(len(boards), 'benchmark')} in "
+        f"{plural(len(codes), 'language')}."
+    )
+    compared = [(board, gain) for board, its in zip(boards, gains, strict=True) for gain in its]
+    if not compared:
+        return text
+    told = []
+    for direction, what in ((1, "a gain"), (-1, "a loss")):
+        names = [
+            board.short_title if len(models) == 1 else f"{gain.model} on {board.short_title}"
+            for board, gain in compared
+            if gain.direction == direction
+        ]
+        if names:
+            more = [plural(len(names) - _NAMED, "other")] if len(names) > _NAMED else []
+            told.append(f"{what} over these seeds in {len(names)} ({listing([*names[:_NAMED], *more])})")
+    unclear = sum(not gain.direction for _, gain in compared)
+    if unclear:
+        told.append(f"no difference that can be told in {unclear}")
+    return (
+        f"{text} Training on all languages together is compared with training on each by itself "
+        f"{plural(len(compared), 'time')}: {listing(told)}."
+    )
+
+
 def _board(board: Board, gains: Sequence[Gain]) -> str:
     best = _best(board)
     models = len({row.model for row in board.rows})
@@ -242,8 +286,7 @@ def _board(board: Board, gains: Sequence[Gain]) -> str:
         text += "No model has a score in every language, so there are no averages to compare."
     else:
         row, mean, _ = best
-        metric = board.metric_name.removeprefix("entity ")
-        text += f"The highest average {metric} is {decimal(mean, digits(board))} ({row.model}, {row.label})."
+        text += f"The highest average {_metric(board)} is {decimal(mean, digits(board))} ({row.model}, {row.label})."
     for gain in gains[:4]:
         text += (
             f" {_sentence_start(gain.model)}: training on all languages together changes the average by "

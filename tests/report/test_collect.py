@@ -11,7 +11,7 @@ import pytest
 
 from unibert.benchmark.results import write_plan
 from unibert.report.collect import collect
-from unibert.report.page import build_report
+from unibert.report.page import build_report, write_report
 
 
 def cut(path):
@@ -46,9 +46,11 @@ def test_folder_that_may_not_be_entered_is_named_and_the_rest_is_made(make_run, 
 
         return refuse
 
-    for name in ("exists", "stat", "open", "read_text"):
+    for name in ("exists", "is_dir", "stat", "open", "read_text"):
         monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
-    told = {gap.part: gap.reason for gap in collect(folder).gaps}
+    found = collect(folder)
+    told = {gap.part: gap.reason for gap in found.gaps}
+    write_report(found)
     for name in ("student/summary.json", "student/log.jsonl"):
         assert "cannot be read (Permission denied)" in told[name]
 

@@ -6,6 +6,8 @@ fingerprints are compared; weights are read as bytes, torch is not needed.
 
 from __future__ import annotations
 
+import os
+
 from unibert.errors import DataError
 from unibert.files import fingerprint, read_json
 from unibert.report.collect import Run
@@ -50,7 +52,7 @@ def _other_weights(run: Run) -> list[Gap]:
         folder = run.folder / place
         # A teacher that the recipe takes from elsewhere is not the one that a folder of that name holds.
         foreign = role == "teacher" and run.recipe is not None and run.recipe.teacher.train is None
-        if not results or foreign or not folder.is_dir():
+        if not results or foreign or not os.path.isdir(folder):
             continue
         try:
             present = find_encoder(folder, role).fingerprint

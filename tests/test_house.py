@@ -15,7 +15,7 @@ FLOORS = [
     ["files", "processes", "progress", "stopping"],
     ["crew"],
     ["languages", "runs", "settings", "tokenizer_files"],
-    ["pretrain_settings", "task_settings"],
+    ["pretrain_settings", "task_settings", "universality_settings"],
     ["recipe"],
     ["recipe_file"],
     ["corpus"],
@@ -29,7 +29,7 @@ FLOORS = [
     ["deploy"],
     ["stages"],
     ["quickstart"],
-    ["data_cli", "report_cli", "tasks_cli"],
+    ["data_cli", "report_cli", "tasks_cli", "universality_cli"],
     ["cli"],
     ["__main__"],
 ]

@@ -6,6 +6,7 @@ import pytest
 
 from unibert.errors import DataError
 from unibert.languages import (
+    ISO_639_3,
     LANGUAGES,
     MBERT_CODES,
     PAPER_CODES,
@@ -176,3 +177,11 @@ def test_an_unknown_code_is_named_by_itself():
     entry = language("xqq")
     assert (entry.code, entry.name, entry.native) == ("xqq", "xqq", "xqq")
     assert (entry.script, entry.family, entry.wiki) == ("Zyyy", "unknown", "xqqwiki")
+
+
+def test_the_standard_s_codes_lead_to_every_language_that_has_two_letters():
+    assert {code for code in LANGUAGES if len(code) == 2} <= set(ISO_639_3.values()) <= set(LANGUAGES)
+    assert all(len(code) == 3 for code in ISO_639_3)
+    assert [ISO_639_3[code] for code in ("eng", "cmn", "pes", "nob", "gsw", "als")] == "en zh fa no als sq".split()
+    # Only one code of ours means another language in the standard.
+    assert set(ISO_639_3) & set(LANGUAGES) == {"als"}

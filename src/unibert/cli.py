@@ -17,6 +17,7 @@ from unibert.recipe import Recipe
 from unibert.recipe_file import load_recipe, to_toml
 from unibert.report_cli import report_app
 from unibert.tasks_cli import finetune, predict
+from unibert.universality_cli import neutralise, universality
 
 app = typer.Typer(
     help="Small multilingual encoders: Wikipedia dumps in, encoders and a report out.",
@@ -259,6 +260,10 @@ def benchmark_worker(
     from unibert.benchmark.clusters import work_on_array
 
     work_on_array(folder, array, index)
+
+
+app.command()(universality)
+app.command()(neutralise)
 
 
 @app.command()

@@ -228,6 +228,25 @@ than 1 word in 1,000 into [UNK]: Kurmanji Kurdish (0.02 % of the words), Venetia
 Esperanto (9.4 %: there is no ĉ, ĝ, ŝ), Hausa (3.8 %: no ɓ, ɗ, ƙ) and Southern Min (no o͘) are larger, but out.
 """
 
+# ISO 639-3 code and ours, where they differ.
+_ISO_639_3 = """
+abk ab, afr af, als sq, amh am, ara ar, arb ar, arg an, asm as, aze az, azj az, bak ba, bel be, ben bn, bos bs, bre br,
+bul bg, cat ca, ces cs, che ce, chv cv, cmn zh, cym cy, dan da, deu de, div dv, ekk et, ell el, eng en, epo eo, est et,
+eus eu, fao fo, fas fa, fil tl, fin fi, fra fr, fry fy, gla gd, gle ga, glg gl, grn gn, gsw als, gug gn, guj gu, hat ht,
+hau ha, hbs sh, heb he, hin hi, hrv hr, hun hu, hye hy, ido io, ina ia, ind id, isl is, ita it, jav jv, jpn ja, kan kn,
+kat ka, kaz kk, khk mn, khm km, kin rw, kir ky, kmr ku, kor ko, kur ku, lat la, lav lv, lim li, lit lt, ltz lb, lug lg,
+lvs lv, mal ml, mar mr, mkd mk, mlg mg, mlt mt, mon mn, mri mi, msa ms, mya my, nep ne, nld nl, nno nn, nob no, nor no,
+npi ne, oci oc, ori or, ory or, oss os, pan pa, pbt ps, pes fa, plt mg, pol pl, por pt, pus ps, que qu, quy qu, roh rm,
+ron ro, rus ru, san sa, sin si, slk sk, slv sl, sna sn, som so, sot st, spa es, sqi sq, srp sr, ssw ss, sun su, swa sw,
+swe sv, swh sw, tam ta, tat tt, tel te, tgk tg, tgl tl, tha th, tsn tn, tso ts, tur tr, uig ug, ukr uk, urd ur, uzb uz,
+uzn uz, vie vi, vol vo, xho xh, ydd yi, yid yi, yor yo, zho zh, zlm ms, zsm ms, zul zu
+"""
+ISO_639_3 = dict(entry.split() for entry in _ISO_639_3.replace("\n", " ").split(","))
+"""Our code by the ISO 639-3 code, where they differ; of a language with dialects also by its main dialect's code.
+
+One code means two languages: Wikipedia's `als` is Alemannic (ISO `gsw`), the standard's is Tosk Albanian.
+"""
+
 _CODE_OF_WIKI = {language.wiki: language.code for language in LANGUAGES.values() if language.wiki}
 
 _DUMP_NAME = re.compile(

@@ -40,6 +40,7 @@ from unibert.task_settings import (
     Lora,
     TaskDistillation,
 )
+from unibert.universality_settings import UniversalitySettings
 
 __all__ = [
     "Adversary",
@@ -68,6 +69,7 @@ __all__ = [
     "Teacher",
     "TeacherCache",
     "Tokens",
+    "UniversalitySettings",
 ]
 
 
@@ -225,6 +227,7 @@ class Recipe(Settings):
     teacher: Teacher = Teacher()
     pretrain: Pretrain = Pretrain()
     benchmark: Benchmark = Benchmark()
+    universality: UniversalitySettings = UniversalitySettings()
 
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
@@ -243,8 +246,11 @@ class Recipe(Settings):
                 "teacher.cache holds predictions on masked rows only: it cannot serve distillation.hidden, "
                 "distillation.relations or distillation.positions='all'"
             )
-        if "teacher" in self.benchmark.models and not has_teacher:
-            raise ValueError("benchmark.models names 'teacher' but there is none: set teacher.model or [teacher.train]")
+        for table, models in (("benchmark", self.benchmark.models), ("universality", self.universality.models)):
+            if "teacher" in models and not has_teacher:
+                raise ValueError(
+                    f"{table}.models names 'teacher' but there is none: set teacher.model or [teacher.train]"
+                )
         return self
 
     @property

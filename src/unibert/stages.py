@@ -9,7 +9,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,6 +17,10 @@ from unibert.errors import DataError, RecipeError
 from unibert.files import atomic_file, telling_of_full_disk
 from unibert.recipe import Adversary, Benchmark, Distillation, Pretrain, Recipe
 from unibert.recipe_file import load_recipe, to_toml
+from unibert.universality_settings import UniversalitySettings
+
+if TYPE_CHECKING:
+    from unibert.universality.schema import Universality
 
 
 def build_corpus(recipe: Recipe) -> dict[str, Any]:
@@ -200,18 +204,79 @@ def _benchmark(recipe: Recipe, only_models: Sequence[str]) -> tuple[Benchmark, d
             "benchmark.data is empty: there is nothing to test on",
             "Add a table [benchmark.data.NAME]; `unibert data list` names what is known.",
         )
+    own = _own_models(recipe)
+    models = _with_members(recipe, recipe.benchmark.models)
+    wanted = _with_members(recipe, only_models)
+    _require_trained(own, wanted or models)
+    return recipe.benchmark.model_copy(update={"models": models}), own, wanted
+
+
+def _own_models(recipe: Recipe) -> dict[str, Path | str]:
+    """Where the recipe's own models are, by name."""
     own: dict[str, Path | str] = {name: folder / "model" for name, folder in student_folders(recipe).items()}
     if recipe.teacher.train is not None:
         own["teacher"] = recipe.output / "teacher" / "model"
     elif recipe.teacher.model is not None:
         own["teacher"] = recipe.teacher.model
+    return own
+
+
+def _with_members(recipe: Recipe, names: Sequence[str]) -> list[str]:
+    """The names, each once, with the members of a family in place of `student`."""
     members = list(student_folders(recipe))
-    models = [model for name in recipe.benchmark.models for model in (members if name == "student" else [name])]
-    wanted = [model for name in only_models for model in (members if name == "student" else [name])]
+    return list(dict.fromkeys(model for name in names for model in (members if name == "student" else [name])))
+
+
+def _require_trained(own: Mapping[str, Path | str], names: Sequence[str]) -> None:
     for name, path in own.items():
-        if name in (wanted or models) and isinstance(path, Path):
+        if name in names and isinstance(path, Path):
             _require(path / "config.json", f"unibert pretrain --only {'teacher' if name == 'teacher' else 'student'}")
-    return recipe.benchmark.model_copy(update={"models": list(dict.fromkeys(models))}), own, wanted
+
+
+def measure_run(recipe: Recipe, output: Path | None = None) -> tuple[Path, list[Universality]]:
+    """Measure how alike the languages are to the recipe's models, `universality/`; then the report.
+
+    Args:
+        recipe: with a `universality.parallel` or `universality.text`.
+        output: another folder for results and report than the recipe's own.
+
+    Returns:
+        The path of the report, and what was measured.
+    """
+    from unibert.benchmark.models import find_models, model_names
+    from unibert.benchmark.results import load_results
+    from unibert.universality.material import corpus_sizes, find_material
+    from unibert.universality.measure import measure_universality
+    from unibert.universality.spread import benchmark_metrics
+
+    settings, own = recipe.universality, _own_models(recipe)
+    named = settings.models or recipe.benchmark.models
+    names = _with_members(recipe, model_names(named))
+    _require_trained(own, names)
+    material = find_material(settings, corpus_sizes(recipe.output / "corpus"))
+    folder = output or recipe.output
+    metrics = benchmark_metrics(load_results(recipe.output / "benchmark" / "results")[0])
+    found, _ = measure_universality(settings, find_models(names, own), material, folder / "universality", metrics)
+    if output is None:
+        _save_recipe(recipe, "universality")
+    return make_report(recipe) if output is None else _report_of(output), found
+
+
+def measure_encoders(settings: UniversalitySettings, output: Path) -> tuple[Path, list[Universality]]:
+    """The same for encoders that are no run's, `output/universality/`; the report goes to `output/report/`."""
+    from unibert.benchmark.models import find_models, model_names
+    from unibert.universality.material import find_material
+    from unibert.universality.measure import measure_universality
+
+    encoders = find_models(model_names(settings.models), {})
+    found, _ = measure_universality(settings, encoders, find_material(settings), output / "universality")
+    return _report_of(output), found
+
+
+def _report_of(folder: Path) -> Path:
+    from unibert.report.page import build_report
+
+    return build_report(folder)
 
 
 def make_report(recipe: Recipe) -> Path:
@@ -231,6 +296,8 @@ def run_recipe(recipe: Recipe) -> Path:
     ]
     if recipe.benchmark.data:
         stages.append(("benchmark", run_benchmark))
+    if recipe.universality.parallel or recipe.universality.text:
+        stages.append(("universality", measure_run))
     for position, (name, stage) in enumerate(stages, start=1):
         print(f"\n[{position}/{len(stages) + 1}] {name}", file=sys.stderr, flush=True)
         stage(recipe)

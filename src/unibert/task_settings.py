@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from unibert.settings import (
     ClusterSettings,
@@ -80,8 +80,19 @@ class FineTune(Settings):
     """What is trained: every weight; low-rank updates and the head; biases and the head (BitFit, Ben Zaken et al.,
     arXiv 2106.10199); or the head alone."""
     lora: Lora = Lora()
+    neutralise: str | None = None
+    """Hide from the head the directions in which this encoder's embeddings tell languages apart: the folder where
+    `unibert universality` measured the encoder, or its `NAME.directions.safetensors`. Costs nothing at inference."""
     distillation: TaskDistillation | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, default: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results and addresses from before `neutralise` existed stay those of the same training."""
+        settings: dict[str, Any] = default(self)
+        if settings.get("neutralise", "") is None:
+            del settings["neutralise"]
+        return settings
 
     def for_task(self, task: str) -> FineTune:
         """The same with whatever is idle in a task at its default, so that equal trainings have equal settings."""

@@ -48,6 +48,10 @@ def finetune(
     ] = None,
     max_length: Annotated[int, typer.Option(min=8, help="Longest sample in tokens.")] = 256,
     method: Annotated[str, typer.Option(help="full, lora, bitfit or frozen.")] = "full",
+    neutralise: Annotated[
+        Path | None,
+        typer.Option(help="Hide the language from the head: folder where `unibert universality` measured the model."),
+    ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Learn from this fine-tuned model, too, which has the same tokenizer.")
     ] = None,
@@ -67,6 +71,7 @@ def finetune(
         learning_rates=rates if len(rates) > 1 else [],
         max_length=max_length,
         method=method,
+        neutralise=str(neutralise) if neutralise else None,
         distillation={"teacher": str(teacher)} if teacher else None,
         sts=sts,
     )

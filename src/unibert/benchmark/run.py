@@ -15,7 +15,8 @@ from typing import Any
 from unibert.benchmark.loading import LoadedData, load_data, with_training_of
 from unibert.benchmark.schema import SCHEMA, Result, load_result
 from unibert.errors import DataError
-from unibert.files import fingerprint, read_json, write_json
+from unibert.files import fingerprint, read_json, sha256_of_file, write_json
+from unibert.models.neutral import find_directions
 from unibert.task_settings import BenchmarkData, FineTune
 from unibert.tasks.data import Splits
 from unibert.tasks.encoder import Encoder, find_encoder
@@ -75,6 +76,10 @@ class Run:
         settings = self.settings.model_dump(mode="json")
         if self.teacher is not None:
             settings["distillation"]["teacher"] = self.teacher
+        if self.settings.neutralise:
+            settings["neutralise"] = sha256_of_file(
+                find_directions(Path(self.settings.neutralise), self.encoder.fingerprint)
+            )
         return fingerprint(
             {
                 "schema": SCHEMA,

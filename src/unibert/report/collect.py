@@ -16,6 +16,7 @@ from unibert.recipe_file import load_recipe
 from unibert.report.reading import Gap, may_exist, part, reason, without_folder
 from unibert.report.schema import Corpus, Tokens
 from unibert.report.trainings import Training, trainings
+from unibert.universality.schema import Universality, load_universality
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Run:
     """The folders of models that are being trained or still to be trained."""
     planned: dict[str, dict[str, Any]] | None = None
     """The benchmark's runs by address; None where there is no plan."""
+    universality: list[Universality] = field(default_factory=list)
+    """An entry per encoder, the smallest first."""
 
     @property
     def name(self) -> str:
@@ -75,7 +78,11 @@ def collect(folder: Path) -> Run:
         # A benchmark of finished models: there was nothing to be made before it.
         gaps[:] = [gap for gap in gaps if gap.kind != "missing"]
     results = _results(folder, recipe, gaps, expected=not awaited)
-    if not (recipe_text or corpus or tokens or known or results or stages) and all(
+    measured = _universality(folder, gaps)
+    if measured and not (corpus or tokens or known or results):
+        # The universality of finished models: there was nothing to be made before it.
+        gaps[:] = [gap for gap in gaps if gap.kind != "missing"]
+    elif not (recipe_text or corpus or tokens or known or results or stages) and all(
         gap.kind == "missing" for gap in gaps
     ):
         raise DataError(
@@ -89,7 +96,7 @@ def collect(folder: Path) -> Run:
                     Gap(f"corpus input {source.file}", "damaged", f"{source.damage}; what could be read is included")
                 )
     planned = _planned(folder / "benchmark")
-    return Run(folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited, planned)
+    return Run(folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited, planned, measured)
 
 
 def _recipe(folder: Path, gaps: list[Gap]) -> tuple[Recipe | None, str]:
@@ -127,6 +134,23 @@ def _results(folder: Path, recipe: Recipe | None, gaps: list[Gap], expected: boo
     if not found:
         gaps.append(Gap(f"{name}/", "missing", "the folder holds no usable result"))
     return found
+
+
+def _universality(folder: Path, gaps: list[Gap]) -> list[Universality]:
+    """What was measured of every encoder, each once."""
+    found: dict[str, Universality] = {}
+    for path in sorted((folder / "universality").glob("*.json")):
+        if path.name == "run.json":
+            continue
+        name = path.relative_to(folder).as_posix()
+        measured = load_universality(path)
+        if isinstance(measured, str):
+            gaps.append(Gap(name, "damaged", without_folder(measured, folder).removeprefix(f"{name}: ")))
+        elif measured.model in found:
+            gaps.append(Gap(name, "left out", f"{measured.model} is there twice; the first file is used"))
+        else:
+            found[measured.model] = measured
+    return sorted(found.values(), key=lambda encoder: (encoder.parameters, encoder.model))
 
 
 def _failures(folder: Path) -> list[Path]:

@@ -44,7 +44,7 @@ def corpus_sizes(sizes: Mapping[str, int]) -> Picture | None:
     span = max(high - low, 1.0)
     scale = Scale(10 ** (low - 0.12 * span), 10 ** (high + 0.5 * span), size, power_of_ten, logarithmic=True)
     label = "Clean text per language on a logarithmic scale"
-    (picture,) = _panels("corpus-size", label, codes, {"text": there}, scale)
+    (picture,) = panels("corpus-size", label, codes, {"text": there}, scale)
     return picture
 
 
@@ -59,7 +59,7 @@ def held_out_losses(losses: Mapping[str, Mapping[str, float]]) -> list[Picture]:
     values = [value for found in series.values() for value in found.values()]
     span = (max(values) - min(values)) or abs(max(values)) * 0.1 or 1.0
     scale = Scale(min(values) - 0.08 * span, max(values) + 0.3 * span, decimal, lambda value: f"{value:g}")
-    return _panels("held-out", "Held-out masked language modelling loss per language, nats", codes, series, scale)
+    return panels("held-out", "Held-out masked language modelling loss per language, nats", codes, series, scale)
 
 
 def language_shares(role: str, mixture: Mapping[str, float], drawn: Mapping[str, float]) -> list[Picture]:
@@ -70,7 +70,7 @@ def language_shares(role: str, mixture: Mapping[str, float], drawn: Mapping[str,
     if not highest:
         return []
     scale = Scale(0.0, highest * 1.3, lambda share: percent(share, 1), lambda share: f"{share * 100:g} %")
-    return _panels(f"{role}-shares", f"Share of the samples per language, {role}", codes, series, scale)
+    return panels(f"{role}-shares", f"Share of the samples per language, {role}", codes, series, scale)
 
 
 def power_of_ten(value: float) -> str:
@@ -78,10 +78,20 @@ def power_of_ten(value: float) -> str:
     return size(value).replace(".00", "").replace(".0", "")
 
 
-def _panels(
+def panels(
     name: str, label: str, codes: list[str], series: Mapping[str, Mapping[str, float]], scale: Scale
 ) -> list[Picture]:
-    """Languages that do not fit into one panel are dealt out over several of the same size and scale."""
+    """A row per language and a dot per series; the number beside a row is that of the first series.
+
+    Languages that do not fit into one panel are dealt out over several of the same size and scale.
+
+    Args:
+        name: of the pictures' files.
+        label: what they show.
+        codes: the rows from top to bottom.
+        series: values by language, by name.
+        scale: of the axis.
+    """
     number = ceil(len(codes) / ROWS_PER_PANEL)
     length = ceil(len(codes) / number)
     labels = _legend(series)

@@ -24,6 +24,7 @@ from unibert.report.significance_page import significance_section
 from unibert.report.standing import silences, standing_sentence, standings
 from unibert.report.summary import key_numbers, opening
 from unibert.report.tables import Table
+from unibert.report.universality import universality_numbers, universality_section, universality_sentence
 
 
 def build_report(folder: Path, title: str | None = None) -> Path:
@@ -82,6 +83,7 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     rest.append(sections.overview_section(found, found_gains))
     for board, its in zip(found, found_gains, strict=True):
         rest.append(sections.benchmark_section(run, board, its, against_blocks(board, run) if against_paper else ()))
+    rest.append(universality_section(run.universality, run.gaps))
     # A page that is written anew in a moment does without what takes longest to compute.
     differences = None
     if refresh is None:
@@ -93,8 +95,9 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
         title=title or run.name,
         paragraphs=[standing_sentence(standing, refresh) for standing in going]
         + opening(run, found, found_gains, [standing.group for standing in going], spent)
-        + [names] * bool(names),
-        numbers=key_numbers(run, found, going, spent),
+        + [names] * bool(names)
+        + [sentence for sentence in [universality_sentence(run.universality)] if sentence],
+        numbers=key_numbers(run, found, going, spent) + universality_numbers(run.universality),
         urgent=shown[0],
         sections=shown[1],
         gaps=run.gaps,

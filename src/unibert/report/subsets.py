@@ -12,13 +12,15 @@ from unibert.recipe import Recipe
 from unibert.report.collect import Run
 from unibert.report.reading import Gap
 from unibert.report.wording import plural
+from unibert.universality.schema import Universality
 
 
 def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), tasks: Sequence[str] = ()) -> Run:
     """The run as if only some of its models, languages and tasks had been benchmarked.
 
     Languages are those that are tested on: a model that learned from all of them stays the one that it is. Corpus and
-    tokens stay whole; of the trainings only those of `models` are kept. What is left out becomes a gap.
+    tokens stay whole; of the trainings only those of `models` are kept. Of the universality of encoders only what is
+    told language by language is cut: what was measured over all languages stays. What is left out becomes a gap.
 
     Args:
         run: the whole.
@@ -33,10 +35,12 @@ def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), 
         return run
     plan = list((run.planned or {}).values())
     names = [*run.trainings, *(result.model for result in run.results), *(str(entry["model"]) for entry in plan)]
+    names += [encoder.model for encoder in run.universality]
     _check("--model", models, names)
     codes = [
         *(code for result in run.results for code in result.scores),
         *(c for entry in plan for c in entry["tested"]),
+        *(code for encoder in run.universality for code in _measured(encoder)),
     ]
     _check("--language", languages, codes)
     benchmarks = _benchmarks(run, plan)
@@ -57,9 +61,14 @@ def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), 
         )
         reason = f"{plural(scores - kept, 'score')} of {scores}: this report was asked for {told}"
         gaps.append(Gap("benchmark/results/", "left out", reason))
+    encoders = [encoder for encoder in run.universality if not models or encoder.model in models]
+    if languages and encoders:
+        reason = "only what is told by language is cut to those asked for: probe, geometry and disparity are of all"
+        gaps.append(Gap("universality/", "left out", reason))
     return replace(
         run,
         results=found,
+        universality=[_cut(encoder, set(languages)) if languages else encoder for encoder in encoders],
         gaps=gaps,
         trainings={role: training for role, training in run.trainings.items() if not models or role in models},
         planned=_planned(run.planned, asked, models, languages),
@@ -88,6 +97,45 @@ def _part(result: Result, languages: Sequence[str]) -> Result | None:
     scores = {code: score for code, score in result.scores.items() if code in own}
     data = {code: files for code, files in result.data.items() if code in languages or code in result.languages}
     return result.model_copy(update={"scores": scores, "data": data}) if scores else None
+
+
+def _measured(encoder: Universality) -> set[str]:
+    """The languages that an encoder was measured on."""
+    return {*encoder.languages, *(pair.language for pair in encoder.pairs.values())}
+
+
+def _cut(encoder: Universality, languages: set[str]) -> Universality:
+    """What is known of some languages by themselves, beside what was measured over all of them."""
+    pairs = {name: pair for name, pair in encoder.pairs.items() if pair.language in languages}
+    changes: dict[str, Any] = {
+        name: {code: its for code, its in getattr(encoder, name).items() if code in languages}
+        for name in ("spelling", "bytes")
+    }
+    changes["pairs"] = pairs
+    changes["retrieval"] = [
+        table.model_copy(update={"pairs": {name: score for name, score in table.pairs.items() if name in pairs}})
+        for table in encoder.retrieval
+    ]
+    changes["geometry"] = [
+        shape.model_copy(
+            update={
+                "distances": {
+                    one: {other: far for other, far in row.items() if other in languages}
+                    for one, row in shape.distances.items()
+                    if one in languages
+                }
+            }
+        )
+        for shape in encoder.geometry
+    ]
+    changes["maps"] = []
+    for points in encoder.maps:
+        kept = [place for place, code in enumerate(points.languages) if code in languages]
+        update = {
+            name: [getattr(points, name)[place] for place in kept] for name in ("x", "y", "languages", "meanings")
+        }
+        changes["maps"].append(points.model_copy(update=update))
+    return encoder.model_copy(update=changes)
 
 
 def _planned(

@@ -34,9 +34,15 @@ COLOURS = {
     "series-2": ("#d55e00", "#e69f00"),
     "series-3": ("#285135", "#368c4d"),
     "series-4": ("#9e6080", "#df3bae"),
+    "series-5": ("#d827ff", "#d8ff76"),
+    "series-6": ("#760062", "#ffc49d"),
+    "series-7": ("#1414ff", "#00ffeb"),
+    "series-8": ("#4e149d", "#624eff"),
 }
 INK, SOFT, GRID, PAPER = (COLOURS[name][0] for name in ("figure-ink", "figure-soft", "figure-grid", "figure-paper"))
 SERIES = tuple(COLOURS[f"series-{number}"][0] for number in (1, 2, 3, 4))
+GROUPS = tuple(COLOURS[f"series-{number}"][0] for number in range(1, 9))
+"""Of clouds of points, which have no dashes: eight colours, still apart from one another to everybody."""
 
 WIDTH = 340.0
 """Width of a panel in SVG units; on a page it is 300 to 480 pixels wide, so that type stays between 9 and 15 pixels."""

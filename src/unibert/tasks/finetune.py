@@ -17,6 +17,8 @@ from unibert.files import (
     write_json,
 )
 from unibert.models.allocator import keep_freed_memory
+from unibert.models.neutral import find_directions, load_projection
+from unibert.models.neutral_heads import fold_neutralised, neutralise_head
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
 from unibert.recipe import FineTune
@@ -293,6 +295,8 @@ def _attempt(
 
     set_seed(seed)  # before loading: the head's weights are drawn there
     model, tokenizer = task.load(encoder, labels, settings)
+    if settings.neutralise:
+        neutralise_head(model, load_projection(find_directions(Path(settings.neutralise), encoder.fingerprint)))
     limit = position_limit(model)
     settings = settings.model_copy(update={"max_length": min(settings.max_length, limit or settings.max_length)})
     samples = [sample for splits in data.values() if splits.train for sample in splits.train.samples]
@@ -316,7 +320,14 @@ def _attempt(
     counter = _Counter(len(samples), len(features), advance)
     choice = train(task, model, tokenizer, features, settings, seed, dev_score, counter, lesson)
     advance(whole - counter.samples)  # epochs that an early stop left out
-    return _Attempt(task, finish(model), tokenizer, settings, choice, trained)
+    return _Attempt(task, _stock(model), tokenizer, settings, choice, trained)
+
+
+def _stock(model: Any) -> Any:
+    """The model as transformers knows it, whatever was put around or into it for training."""
+    found = finish(model)
+    fold_neutralised(found)
+    return found
 
 
 class _Counter:

@@ -1,0 +1,275 @@
+"""Measuring encoders one after another: `universality/NAME.json` for each, and what neutralises it beside that."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from unibert.errors import DataError
+from unibert.files import fingerprint, make_folder, telling_of_full_disk, write_json
+from unibert.models.neutral import (
+    DIRECTIONS_ENDING,
+    Projection,
+    fit_means,
+    fit_projection,
+    remove_means,
+    save_means,
+    save_projection,
+)
+from unibert.progress import progress_bar
+from unibert.runs import provenance, run_lock
+from unibert.tasks.encoder import Encoder
+from unibert.universality.embedding import Embedder, spelling
+from unibert.universality.geometry import geometry, pca_map, umap_map
+from unibert.universality.journal import Journal
+from unibert.universality.material import Material
+from unibert.universality.meanings import pick_meanings
+from unibert.universality.probe import Kind, probe
+from unibert.universality.retrieval import measure_retrieval
+from unibert.universality.schema import (
+    Geometry,
+    Pair,
+    Points,
+    Probe,
+    Retrieval,
+    Spelling,
+    Universality,
+    load_universality,
+)
+from unibert.universality.sentences import Parallel
+from unibert.universality.spread import disparities
+from unibert.universality_settings import UniversalitySettings
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def measure_universality(
+    settings: UniversalitySettings,
+    encoders: Sequence[Encoder],
+    material: Material,
+    folder: Path,
+    metrics: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+) -> tuple[list[Universality], dict[str, str]]:
+    """Measure every encoder; one that was measured in just this way before is not measured again.
+
+    Args:
+        settings: what to measure.
+        encoders: from `tasks.encoder.find_encoder`.
+        material: from `find_material`.
+        folder: where the results go: `NAME.json`, `NAME.directions.safetensors` and `NAME.means.safetensors` (what
+            `models.neutral` removes), `NAME.part` while it is under way.
+        metrics: by encoder's name and measure, values by language that are looked at for disparity too, such as
+            those of a benchmark.
+
+    Returns:
+        What was measured; and by the name of the encoder that could not be, why.
+
+    Raises:
+        DataError: no encoder could be measured; the disk is full.
+    """
+    make_folder(folder)
+    found: list[Universality] = []
+    failed: dict[str, str] = {}
+    with run_lock(folder):
+        for encoder in encoders:
+            try:
+                found.append(_one(settings, encoder, material, folder, (metrics or {}).get(encoder.name, {})))
+            except DataError as error:  # the other encoders can still be measured
+                print(f"error: {error}", file=sys.stderr)
+                failed[encoder.name] = error.message
+    if not found:
+        raise DataError("universality: no encoder could be measured", "See the errors above.")
+    return found, failed
+
+
+def file_name(model: str) -> str:
+    """What the files of a model are called: its name without what a file's name cannot hold."""
+    return re.sub(r"[^\w.-]+", "--", model).strip("-.") or "model"
+
+
+def _one(
+    settings: UniversalitySettings,
+    encoder: Encoder,
+    material: Material,
+    folder: Path,
+    metrics: Mapping[str, Mapping[str, float]],
+) -> Universality:
+    name = file_name(encoder.name)
+    asked = settings.model_dump(mode="json", exclude={"models", "parallel", "text", "sizes"})
+    identity = fingerprint({"model": encoder.fingerprint, "settings": asked, "material": material.fingerprint})
+    path = folder / f"{name}.json"
+    before = load_universality(path) if path.exists() else None
+    if isinstance(before, Universality) and before.settings.get("identity") == identity:
+        made = before.model_copy(update={"disparity": disparities(before, metrics, settings.seeds[0])})
+        if made != before:
+            write_json(path, made.as_json())
+        return made
+    with telling_of_full_disk(path):
+        made = _Measurement(settings, encoder, material, folder / name, identity).run(metrics)
+        write_json(path, made.as_json())
+        (folder / f"{name}.part").unlink(missing_ok=True)
+    return made
+
+
+class _Measurement:
+    """Of one encoder, in the order of its methods."""
+
+    def __init__(
+        self, settings: UniversalitySettings, encoder: Encoder, material: Material, stem: Path, identity: str
+    ) -> None:
+        self.settings, self.encoder, self.material, self.stem, self.identity = (
+            settings, encoder, material, stem, identity,
+        )  # fmt: skip
+        self.embedder = Embedder(encoder, settings.max_length)
+        last = self.embedder.layers
+        self.layers = list(range(last + 1)) if settings.layers == "all" else [last]
+        self.journal = Journal(stem.with_name(stem.name + ".part"), identity)
+        self.left_out = dict(material.left_out)
+
+    def run(self, metrics: Mapping[str, Mapping[str, float]]) -> Universality:
+        began = time.monotonic()
+        spelled = self.embed_texts()
+        directions = self.neutralise()
+        probes = self.probe_layers()
+        shapes = self.look_at_layers()
+        pairs, retrieval = self.retrieve(directions, spelled)
+        drawn = self.draw_maps()
+        settings = self.settings.model_dump(mode="json") | {"identity": self.identity}
+        made = Universality(
+            model=self.encoder.name,
+            model_fingerprint=self.encoder.fingerprint,
+            parameters=self.embedder.parameters,
+            layers=self.embedder.layers,
+            hidden=self.embedder.hidden,
+            languages={language: len(texts) for language, texts in self.material.texts.items()},
+            spelling=spelled,
+            bytes=self.material.sizes,
+            pairs=pairs,
+            probes=probes,
+            retrieval=retrieval,
+            geometry=shapes,
+            maps=drawn,
+            disparity=[],
+            left_out=self.left_out,
+            settings=settings,
+            seconds=time.monotonic() - began,
+            provenance=provenance(),
+        )
+        return made.model_copy(update={"disparity": disparities(made, metrics, self.settings.seeds[0])})
+
+    def embed_texts(self) -> dict[str, Spelling]:
+        """The sentences of every language, for probe and geometry; and how the tokenizer spells them."""
+        texts = self.material.texts
+        names = [language for language, found in texts.items() for _ in found]
+        self.names = names
+        self.several = len(texts) > 1
+        flat = [text for found in texts.values() for text in found]
+        with progress_bar(len(flat), f"{self.encoder.name}: sentences", " sentences") as bar:
+            self.vectors = self.embedder.embed(flat, self.layers, bar.update).layers_LND
+        return {language: spelling(self.embedder.tokenizer, found) for language, found in texts.items()}
+
+    def neutralise(self) -> dict[int, Projection]:
+        """The language directions of every layer; those of the last layer go to the disk, with the means."""
+        if not self.several:
+            return {}
+        found = {
+            layer: fit_projection(self.vectors[place], self.names, self.settings.rank)
+            for place, layer in enumerate(self.layers)
+        }
+        stem, mark = self.stem, self.encoder.fingerprint
+        save_projection(found[self.layers[-1]], stem.with_name(stem.name + DIRECTIONS_ENDING), mark)
+        means = fit_means(self.vectors[-1], self.names)
+        save_means(means, stem.with_name(f"{stem.name}.means.safetensors"), mark)
+        return found
+
+    def probe_layers(self) -> list[Probe]:
+        """Probes of both kinds at every layer."""
+        if not self.several:
+            self.left_out["probe"] = "text in fewer than two languages"
+            return []
+        found = []
+        todo = [(place, layer, kind) for place, layer in enumerate(self.layers) for kind in KINDS]
+        seeds = self.settings.seeds
+        with progress_bar(len(todo) * len(seeds), f"{self.encoder.name}: probes", " probes") as bar:
+            for place, layer, kind in todo:
+                key = f"probe {layer} {kind}"
+                value = self.journal.get(key)
+                if value is None:
+                    value = probe(self.vectors[place], self.names, layer, kind, seeds, advance=bar.update).model_dump()
+                    self.journal.put(key, value)
+                else:
+                    bar.update(len(seeds))
+                found.append(Probe.model_validate(value))
+        return found
+
+    def look_at_layers(self) -> list[Geometry]:
+        """How the embeddings of every layer lie."""
+        if not self.several:
+            return []
+        return [geometry(self.vectors[place], self.names, layer) for place, layer in enumerate(self.layers)]
+
+    def retrieve(
+        self, directions: Mapping[int, Projection], spelled: dict[str, Spelling]
+    ) -> tuple[dict[str, Pair], list[Retrieval]]:
+        """Translations in every file, in both directions, at every layer."""
+        pairs: dict[str, Pair] = {}
+        tables: dict[tuple[Any, ...], dict[str, Any]] = {}
+        total = sum(len(pair.texts) for pair in self.material.parallel)
+        with progress_bar(total, f"{self.encoder.name}: translations", " pairs") as bar:
+            for parallel in self.material.parallel:
+                size = len(parallel.texts)
+                pair = Pair(language=parallel.language, other=parallel.other, sentences=size, chance=1 / size)
+                key = f"pair {parallel.name}"
+                found = self.journal.get(key)
+                if found is None:
+                    found = [table.model_dump() for table in self._compare(parallel, pair, directions)]
+                    self.journal.put(key, found)
+                pairs[parallel.name] = pair
+                if pair.language not in spelled:
+                    spelled[pair.language] = spelling(self.embedder.tokenizer, parallel.texts)
+                for table in found:
+                    place = (table["layer"], table["similarity"], table["treatment"])
+                    tables.setdefault(place, {}).update(table["pairs"])
+                bar.update(size)
+        return pairs, [
+            Retrieval(layer=layer, similarity=similarity, treatment=treatment, pairs=scores)
+            for (layer, similarity, treatment), scores in sorted(tables.items())
+        ]
+
+    def _compare(self, parallel: Parallel, pair: Pair, directions: Mapping[int, Projection]) -> list[Retrieval]:
+        """One file's, every layer's. A file at a time: all embeddings of large encoders would fill the memory."""
+        size = len(parallel.texts)
+        both = self.embedder.embed([*parallel.texts, *parallel.others], self.layers).layers_LND
+        found = []
+        for place, layer in enumerate(self.layers):
+            sides = {parallel.name: (both[place, :size], both[place, size:])}
+            project = directions[layer].apply if layer in directions else None
+            neighbours = self.settings.neighbours
+            found += measure_retrieval(layer, sides, {parallel.name: pair}, project=project, neighbours=neighbours)
+        return found
+
+    def draw_maps(self) -> list[Points]:
+        """Maps of sentences that translate each other, at the last layer."""
+        if not self.settings.maps:
+            return []
+        texts, languages, meanings = pick_meanings(self.material.parallel, self.settings.seeds[0])
+        if not texts:
+            if self.material.parallel:
+                self.left_out["maps"] = "no sentence is there in two languages or more"
+            return []
+        raw = self.embedder.embed(texts, [self.embedder.layers]).layers_LND[0]
+        found: list[Points] = []
+        for treatment, vectors in (("raw", raw), ("centred", remove_means(raw, languages, fit_means(raw, languages)))):
+            if "pca" in self.settings.maps:
+                found.append(pca_map(vectors, languages, meanings, treatment))  # type: ignore[arg-type]
+            if "umap" not in self.settings.maps:
+                continue
+            try:
+                found.append(umap_map(vectors, languages, meanings, treatment, self.settings.seeds[0]))  # type: ignore[arg-type]
+            except DataError as error:  # the package is an extra
+                self.left_out["map by UMAP"] = error.message
+        return found

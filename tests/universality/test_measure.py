@@ -2,12 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 import transformers
 
-from ner_support import FILLERS, write_tiny_bert
+from ner_support import write_tiny_bert
+from parallel_support import CODES, write_parallel
 from unibert.errors import DataError, RecipeError
 from unibert.models.neutral import find_directions, load_means, load_projection
 from unibert.tasks.encoder import find_encoder
@@ -23,17 +23,7 @@ from unibert.universality_settings import UniversalitySettings
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Translations of three languages with English: the same words in another order; and text of their own."""
-    folder = tmp_path_factory.mktemp("data")
-    generator = np.random.default_rng(1)
-    english = [" ".join(generator.choice(FILLERS[:20], 6)) for _ in range(40)]
-    for number, code in enumerate(("de", "fr", "zh")):
-        turned = [" ".join([*reversed(line.split()), FILLERS[20 + number]]) for line in english]
-        (folder / f"set.{code}-en.en").write_text("\n".join(english) + "\n", encoding="utf-8")
-        (folder / f"set.{code}-en.{code}").write_text("\n".join(turned) + "\n", encoding="utf-8")
-        lines = [" ".join([*generator.choice(FILLERS[:20], 6), FILLERS[20 + number]]) for _ in range(90)]
-        (folder / f"{code}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return write_parallel(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +32,7 @@ def encoder(tmp_path_factory):
 
 
 def settings(data, **more):
-    texts = [str(data / f"{code}.txt") for code in ("de", "fr", "zh")]
+    texts = [str(data / f"{code}.txt") for code in CODES]
     given = {
         "parallel": [str(data)],
         "text": texts,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unibert.errors import RecipeError
 from unibert.quickstart.ner_files import write_ner
+from unibert.quickstart.translations import PIVOT, write_translations
 from unibert.quickstart.wikis import write_dumps
 from unibert.quickstart.world import load_world
 from unibert.recipe import Recipe
@@ -25,7 +26,7 @@ def quickstart(folder: Path, overrides: Iterable[str] = ()) -> Path:
     """Run the whole pipeline on the miniature world; return the report's path.
 
     Args:
-        folder: `world/` gets the dumps and NER files; the rest is an ordinary run folder.
+        folder: `world/` gets the dumps, NER files and translations; the rest is an ordinary run folder.
         overrides: `key=value`, as for any recipe.
     """
     began = time.perf_counter()
@@ -45,7 +46,7 @@ def quickstart_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     overrides = list(overrides)
     for override in overrides:
-        if override.startswith(("folder=", "corpus.dumps=", "benchmark.data")):
+        if override.startswith(("folder=", "corpus.dumps=", "benchmark.data", "universality.parallel=")):
             raise RecipeError(
                 f"--set {override}: the demo fills this in itself", "Use --folder, or a recipe of your own."
             )
@@ -54,6 +55,7 @@ def quickstart_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
     world = load_world()
     write_dumps(world, folder / "world" / "dumps", WORLD_SEED)
     ner = write_ner(world, folder / "world" / "ner", WORLD_SEED, NER_SENTENCES)
+    write_translations(world, folder / "world" / "parallel", WORLD_SEED)
     wanted = tree["corpus"]["languages"] or list(ner)
     tree["folder"] = str(folder)
     tree["corpus"]["dumps"] = [str(folder / "world" / "dumps")]
@@ -64,4 +66,7 @@ def quickstart_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
     }
     finetune = tree["benchmark"]["finetune"]
     tree["benchmark"]["data"] = {"ner": {"task": "ner", "files": files_by_language, "finetune": finetune}}
+    if PIVOT in wanted and len(wanted) > 1:  # translations are of the pivot's sentences
+        tree["universality"]["parallel"] = [str(folder / "world" / "parallel")]
+        tree["universality"]["languages"] = tree["corpus"]["languages"]
     return Recipe.model_validate(tree)

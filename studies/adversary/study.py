@@ -38,6 +38,12 @@ from unibert.universality.sentences import find_parallel
 HERE = Path(__file__).parent
 LATE = {"start": 500, "full": 1000}
 """Steps at which a late adversary begins and is whole; of 1,500."""
+MORE: dict[str, dict[str, int]] = {
+    "mlp": {"hidden": 128},
+    "steps5": {"steps": 5},
+    "mlp-steps5": {"hidden": 128, "steps": 5},
+}
+"""Stronger discriminators."""
 DISTILLED = {"distillation": {"weight": 0.4, "temperature": 2.0}}
 
 
@@ -58,7 +64,7 @@ def variants() -> list[Variant]:
             found.append(Variant(f"{mode}-{weight:g}", adversary(mode, weight)))
             found.append(Variant(f"{mode}-{weight:g}-late", adversary(mode, weight, **LATE)))
     for mode in ("gradient-reversal", "confusion"):
-        for name, more in (("mlp", {"hidden": 128}), ("steps5", {"steps": 5}), ("mlp-steps5", {"hidden": 128, "steps": 5})):
+        for name, more in MORE.items():
             found.append(Variant(f"{mode}-0.1-late-{name}", adversary(mode, 0.1, **LATE, **more)))
         found.append(Variant(f"{mode}-0.1-late-distilled", {**adversary(mode, 0.1, **LATE), **DISTILLED}))
     return found
@@ -111,8 +117,9 @@ def train_and_measure(recipe: Recipe, variant: Variant, seed: int) -> str:
     from unibert.universality.measure import measure_universality
 
     name = f"{variant.name}-seed{seed}"
-    changed = {table: {**getattr(recipe.pretrain, table).model_dump(), **values} for table, values in variant.changes.items()}
-    settings = type(recipe.pretrain).model_validate({**recipe.pretrain.model_dump(), **changed})
+    base = recipe.pretrain.model_dump()
+    changed = {table: {**base[table], **values} for table, values in variant.changes.items()}
+    settings = type(recipe.pretrain).model_validate({**base, **changed})
     folder = recipe.output / "students" / name
     pretrain(
         settings,

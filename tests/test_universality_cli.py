@@ -3,12 +3,15 @@
 import json
 
 import pytest
+import torch
+import transformers
 from typer.testing import CliRunner
 
 from ner_support import write_conll, write_tiny_bert
 from parallel_support import write_parallel
 from unibert.cli import app
 from unibert.errors import DataError, RecipeError
+from unibert.universality.overview import EncodersFailed
 
 QUICK = ["--sentences", "60", "--seed", "1", "--layers", "last"]
 
@@ -84,6 +87,42 @@ def test_what_is_not_there(model, data, tmp_path):
     assert call("universality").exit_code == 2
     assert call("universality", "--model", model, "--text", data, "--set", "name=x").exit_code == 2
     assert not (tmp_path / "o").exists()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    folder = write_tiny_bert(tmp_path / "broken", seed=3)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.bert.encoder.layer[0].output.dense.weight.fill_(torch.nan)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("with_recipe", [False, True])
+def test_a_model_that_fails_is_told_at_the_end_and_the_others_are_on_the_page(
+    with_recipe, model, broken, data, tmp_path, capsys
+):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(f'name = "u"\nfolder = "{tmp_path}/out"\n[teacher]\nmodel = "none"\n')
+    place = [recipe] if with_recipe else ["--output", tmp_path / "out"]
+    with pytest.raises(EncodersFailed, match="1 of 2 encoders could not be measured") as told:
+        call("universality", *place, "--model", broken, "--model", model, "--text", data, *QUICK)
+    assert told.value.exit_code == 1
+    assert f"left out: {broken}: " in told.value.message
+    assert "not finite" in told.value.message
+    page = (tmp_path / "out" / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'id="universality"' in page
+    assert "Models that are folders are called by the end of their path: tiny for" in page
+    assert not [path for path in (tmp_path / "out" / "universality").iterdir() if "broken" in path.name]
+
+
+def test_neutralise_says_what_is_left_out_and_what_it_was_fitted_on(model, data, tmp_path):
+    recipe = ["neutralise", "--model", model, "--sentences", "60", "--text", data, "--language", "de,fr,ru"]
+    told = call(*recipe, "--output", tmp_path / "out")
+    assert "left out: text of ru: no text of it was found" in told.stdout
+    with pytest.raises(DataError, match="there is something there already"):
+        call("neutralise", "--model", "nowhere", "--text", data, "--output", tmp_path / "out")
 
 
 def test_neutralise_and_a_head_that_does_not_see_the_language(model, data, tmp_path):

@@ -242,11 +242,15 @@ def measure_run(recipe: Recipe, output: Path | None = None) -> tuple[Path, list[
 
     Returns:
         The path of the report, and what was measured.
+
+    Raises:
+        EncodersFailed: some models could not be measured; the report on the others is written.
     """
     from unibert.benchmark.models import find_models, model_names
     from unibert.benchmark.results import load_results
     from unibert.universality.material import corpus_sizes, find_material
     from unibert.universality.measure import measure_universality
+    from unibert.universality.overview import EncodersFailed
     from unibert.universality.spread import benchmark_metrics
 
     settings, own = recipe.universality, _own_models(recipe)
@@ -256,10 +260,14 @@ def measure_run(recipe: Recipe, output: Path | None = None) -> tuple[Path, list[
     material = find_material(settings, corpus_sizes(recipe.output / "corpus"))
     folder = output or recipe.output
     metrics = benchmark_metrics(load_results(recipe.output / "benchmark" / "results")[0])
-    found, _ = measure_universality(settings, find_models(names, own), material, folder / "universality", metrics)
+    encoders = find_models(names, own)
+    found, failed = measure_universality(settings, encoders, material, folder / "universality", metrics)
     if output is None:
         _save_recipe(recipe, "universality")
-    return make_report(recipe) if output is None else _report_of(output), found
+    page = make_report(recipe) if output is None else _report_of(output)
+    if failed:
+        raise EncodersFailed(failed, page, found)
+    return page, found
 
 
 def measure_encoders(settings: UniversalitySettings, output: Path) -> tuple[Path, list[Universality]]:
@@ -267,10 +275,14 @@ def measure_encoders(settings: UniversalitySettings, output: Path) -> tuple[Path
     from unibert.benchmark.models import find_models, model_names
     from unibert.universality.material import find_material
     from unibert.universality.measure import measure_universality
+    from unibert.universality.overview import EncodersFailed
 
     encoders = find_models(model_names(settings.models), {})
-    found, _ = measure_universality(settings, encoders, find_material(settings), output / "universality")
-    return _report_of(output), found
+    found, failed = measure_universality(settings, encoders, find_material(settings), output / "universality")
+    page = _report_of(output)
+    if failed:
+        raise EncodersFailed(failed, page, found)
+    return page, found
 
 
 def _report_of(folder: Path) -> Path:

@@ -50,7 +50,7 @@ def universality(
 ) -> None:
     """Measure how alike the languages are to encoders: probe, retrieval, geometry, disparity; with a report page."""
     from unibert import stages
-    from unibert.universality.overview import format_universality
+    from unibert.universality.overview import EncodersFailed, format_universality
 
     given = {
         "models": model,
@@ -63,18 +63,24 @@ def universality(
         "seeds": seed,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    if run is None:
-        if not model:
-            raise typer.BadParameter("name a recipe or a run, or give --model", param_hint="RUN")
-        if set_:
-            raise typer.BadParameter("overrides settings of a recipe, and none is named", param_hint="--set")
-        page, found = stages.measure_encoders(_settings(options), output or Path("runs/universality"))
-    else:
-        recipe = load_recipe(run / "recipe.toml" if run.is_dir() else run, set_ or ())
-        settings = _settings(recipe.universality.model_dump(mode="json", exclude_unset=True) | options)
-        page, found = stages.measure_run(recipe.model_copy(update={"universality": settings}), output)
+    failed = None
+    try:
+        if run is None:
+            if not model:
+                raise typer.BadParameter("name a recipe or a run, or give --model", param_hint="RUN")
+            if set_:
+                raise typer.BadParameter("overrides settings of a recipe, and none is named", param_hint="--set")
+            page, found = stages.measure_encoders(_settings(options), output or Path("runs/universality"))
+        else:
+            recipe = load_recipe(run / "recipe.toml" if run.is_dir() else run, set_ or ())
+            settings = _settings(recipe.universality.model_dump(mode="json", exclude_unset=True) | options)
+            page, found = stages.measure_run(recipe.model_copy(update={"universality": settings}), output)
+    except EncodersFailed as error:  # of the others there is something to show
+        failed, page, found = error, error.page, error.found
     print(format_universality(found))
     print(f"report: {page}")
+    if failed:
+        raise failed
 
 
 def neutralise(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from unibert.settings import LanguageCode, PositiveInt, Seed, Settings
 
@@ -19,7 +19,8 @@ class UniversalitySettings(Settings):
     `flores.en`; `.gz` is decompressed. Nothing is measured where this and `text` are both empty."""
     text: list[str] = []
     """Text by language for the probe and the geometry: `XX.txt[.gz]`, a sentence a line, or a corpus folder; files or
-    folders. The sentences of `parallel` when empty."""
+    folders. The sentences of `parallel` when empty: the projection is then fitted on the very sentences that retrieval
+    is measured on."""
     languages: Annotated[list[LanguageCode], Field(min_length=2)] | None = None
     """Only these; all that are found when unset."""
     sentences: Annotated[int, Field(ge=20)] = 300
@@ -42,3 +43,10 @@ class UniversalitySettings(Settings):
     sizes: str | None = None
     """CSV file with the columns `language` and `bytes`: how much text of each language the encoders have seen. The
     run's own corpus when unset."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is there twice; the same result twice would look like certainty")
+        return seeds

@@ -6,6 +6,7 @@ import pytest
 
 from unibert.report.names import short_names
 from unibert.report.page import build_report
+from universality_support import make_universality, write_universality
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,16 @@ def test_page_shows_short_names_and_tells_them(make_run):
     source = index.read_text(encoding="utf-8")
     assert "called by the end of their path: other/student for runs/other/student/model." in source
     assert "there is no result for" not in source
+
+
+def test_encoders_whose_universality_was_measured_get_short_names_too(tmp_path):
+    names = ["/data/runs/mini/student/model", "/data/runs/mini/teacher/model"]
+    found = [make_universality(name, ["de", "fr", "ru"], layers=1, points=0, disparity=[]) for name in names]
+    run = write_universality(tmp_path, *found)
+    files = sorted((run / "universality").iterdir())
+    before = [path.read_bytes() for path in files]
+    source = build_report(run).read_text(encoding="utf-8")
+    # Two folders are called by what tells them apart, and neither is called as the run's own models are.
+    assert "mini/student for /data/runs/mini/student/model" in source
+    assert source.count("/data/runs/mini/student") == 1
+    assert [path.read_bytes() for path in files] == before

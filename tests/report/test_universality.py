@@ -260,3 +260,15 @@ def test_only_what_is_asked_for_is_left(tmp_path, small, large):
 def test_the_page_of_all_languages_stays_small(tmp_path):
     index = build_report(write_universality(tmp_path / "study", make_universality(points=1500)))
     assert index.stat().st_size < 1_500_000
+
+
+def test_it_is_told_when_the_projection_has_seen_what_is_looked_for(small, large):
+    text = {"settings": {"text": ["data/text"]}}
+    assert "translations themselves" in " ".join(cautions([small]))
+    own = [encoder.model_copy(update=text) for encoder in (small, large)]
+    told = " ".join(cautions(own))
+    assert "fitted on the probe's sentences" in told
+    assert "translations themselves" not in told
+    assert "These of small were drawn from the translations themselves" in " ".join(cautions([small, own[1]]))
+    raw = [table for table in small.retrieval if table.treatment != "projected"]
+    assert "rojected" not in " ".join(cautions([small.model_copy(update={"retrieval": raw})]))

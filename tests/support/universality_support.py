@@ -184,7 +184,7 @@ def make_universality(
     characters = {code: 1 / each.per_character for code, each in spelled.items()}
     unknown = {code: each.unknown for code, each in spelled.items()}
     disparity.append(make_disparity("characters per piece", characters, properties))
-    disparity.append(make_disparity("unknown pieces", unknown, properties, higher=False))
+    disparity.append(make_disparity("unknown", unknown, properties, higher=False))
     fields = {
         "model": model, "model_fingerprint": f"fp-{model}", "parameters": 15_600_000 if "x" in model else 18_900_000,
         "layers": layers, "hidden": 128, "languages": dict.fromkeys(every, 300), "spelling": spelled, "bytes": sizes,

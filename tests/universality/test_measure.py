@@ -97,6 +97,7 @@ def test_the_directions_are_kept_for_heads_and_export(measured, encoder):
     path = find_directions(folder, encoder.fingerprint)
     projection = load_projection(path, encoder.fingerprint, found.hidden)
     assert set(load_means(folder / "tiny.means.safetensors", encoder.fingerprint)) == set(projection.languages)
+    assert find_directions(folder.parent, encoder.fingerprint) == path
     with pytest.raises(DataError, match="no language directions of this model"):
         find_directions(folder, "another")
 
@@ -113,7 +114,8 @@ def test_a_second_time_nothing_is_measured(measured, data, encoder, monkeypatch)
 
 def test_new_scores_are_looked_at_without_measuring_again(measured, data, encoder, monkeypatch, tmp_path):
     wanted, folder, _ = measured
-    (tmp_path / "tiny.json").write_bytes((folder / "tiny.json").read_bytes())
+    for path in folder.glob("tiny.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(module, "Embedder", None)
     metrics = {"tiny": {"QA": {code: 1.0 * len(code) for code in ("de", "fr", "zh", "en", "es")}}}
     found, _ = measure_universality(wanted, [encoder], find_material(wanted, {"de": 5, "fr": 9}), tmp_path, metrics)
@@ -144,6 +146,21 @@ def test_it_goes_on_where_it_was_stopped(measured, data, encoder, monkeypatch, t
     assert len(asked) == 2 * (found.layers + 1)
     assert again[0].retrieval == found.retrieval
     assert again[0].probes == found.probes
+
+
+@pytest.mark.parametrize("ending", [".directions.safetensors", ".means.safetensors"])
+def test_what_neutralises_a_model_is_made_again_when_it_is_gone(ending, measured, data, encoder, tmp_path):
+    wanted = settings(data, parallel=[], layers="last")
+    once, _ = measure_universality(wanted, [encoder], find_material(wanted), tmp_path)
+    (tmp_path / f"tiny{ending}").unlink()
+    again, _ = measure_universality(wanted, [encoder], find_material(wanted), tmp_path)
+    assert (tmp_path / f"tiny{ending}").is_file()
+    assert again[0].probes == once[0].probes
+
+
+def test_no_measure_is_correlated_with_itself(measured):
+    for spread in measured[2].disparity:
+        assert spread.measure not in spread.correlations
 
 
 def test_an_encoder_that_is_not_a_number_is_named_and_the_others_are_measured(data, encoder, tmp_path, capsys):
@@ -185,9 +202,16 @@ def test_nothing_to_measure_on():
         find_material(UniversalitySettings())
 
 
-def test_one_language_is_refused(data):
-    with pytest.raises(DataError, match="compares languages"):
-        find_material(settings(data, parallel=[], text=[str(data / "de.txt")]))
+def test_one_language_is_refused_and_it_is_told_what_the_others_lack(data):
+    wanted = settings(data, parallel=[], text=[str(data / "de.txt")], languages=["de", "fr"])
+    with pytest.raises(DataError, match="compares languages") as told:
+        find_material(wanted)
+    assert "left out: text of fr: no text of it was found" in told.value.message
+
+
+def test_a_seed_that_is_there_twice(data):
+    with pytest.raises(ValueError, match="a seed is there twice"):
+        settings(data, seeds=[1, 2, 1])
 
 
 def test_a_language_with_too_few_sentences_is_left_out_by_name(data, tmp_path):
@@ -211,6 +235,7 @@ def test_what_is_drawn_of_a_language_does_not_depend_on_the_others(data):
         ("language,bytes\nde,5\nfr,many\n", ":3: 'fr', 'many'"),
         ("language,bytes\nde,-5\n", ":2: "),
         ("language,bytes\nde\n", ":2: "),
+        ("language,bytes\nde,5\nfr,6\nde,7\n", ":4: 'de' was there before with another size"),
     ],
 )
 def test_sizes_that_are_none(text, told, tmp_path):

@@ -40,9 +40,7 @@ def find_models(names: Iterable[str], own: Mapping[str, Path | str]) -> list[Enc
     for encoder in encoders:
         other = known.setdefault(encoder.fingerprint, encoder.name)
         if other != encoder.name:
-            raise DataError(
-                f"benchmark.models: {other} and {encoder.name} are the same model", "Leave one of them out."
-            )
+            raise DataError(f"models: {other} and {encoder.name} are the same model", "Leave one of them out.")
     return encoders
 
 

@@ -230,7 +230,7 @@ def find_directions(place: Path, model_fingerprint: str) -> Path:
     """The file with a model's language directions, for `load_projection`.
 
     Args:
-        place: the file itself, or a folder in which the models' files lie.
+        place: the file itself, or a folder in which the models' files lie, or the run's folder above it.
         model_fingerprint: of the model.
 
     Raises:
@@ -239,7 +239,7 @@ def find_directions(place: Path, model_fingerprint: str) -> Path:
     if place.is_file():
         load_projection(place, model_fingerprint)
         return place
-    for path in sorted(place.glob(f"*{DIRECTIONS_ENDING}")):
+    for path in sorted((*place.glob(f"*{DIRECTIONS_ENDING}"), *place.glob(f"universality/*{DIRECTIONS_ENDING}"))):
         try:
             load_projection(path, model_fingerprint)
         except DataError:  # another model's

@@ -46,8 +46,9 @@ def with_short_names(run: Run) -> tuple[Run, str]:
     """The run with short names for models that are paths, and a sentence that tells them; empty where there is none."""
     planned = [str(entry["model"]) for entry in (run.planned or {}).values() if "model" in entry]
     listed = run.recipe.benchmark.models if run.recipe else []
-    short = short_names([*(result.model for result in run.results), *planned, *listed, *run.trainings])
-    shown = sorted({result.model for result in run.results} & short.keys())
+    measured = [encoder.model for encoder in run.universality]
+    short = short_names([*(result.model for result in run.results), *planned, *listed, *run.trainings, *measured])
+    shown = sorted({*(result.model for result in run.results), *measured} & short.keys())
     if not short:
         return run, ""
     recipe = run.recipe
@@ -66,6 +67,10 @@ def with_short_names(run: Run) -> tuple[Run, str]:
             address: {**entry, "model": short.get(str(entry.get("model")), entry.get("model"))} if entry else entry
             for address, entry in run.planned.items()
         },
+        universality=[
+            encoder.model_copy(update={"model": short.get(encoder.model, encoder.model)})
+            for encoder in run.universality
+        ],
     )
     told = listing([f"{short[name]} for {name}" for name in shown])
     return renamed, f"Models that are folders are called by the end of their path: {told}." if shown else ""

@@ -179,8 +179,9 @@ def cautions(found: Sequence[Universality]) -> list[str]:
         )
         told.append(
             "Centred: the mean of each side is taken over the very sentences that are looked for, which a single "
-            "sentence in use does not have. Projected: one projection for all languages, from the probe's sentences."
+            "sentence in use does not have."
         )
+        told += _projected_told(found)
         low = [e.model for e in found if e.retrieval and max(table.mean for table in e.retrieval) < _LOW]
         if low:
             told.append(
@@ -197,6 +198,22 @@ def cautions(found: Sequence[Universality]) -> list[str]:
     if any(points.method == "umap" for encoder in found for points in encoder.maps):
         told.append("On a map by UMAP neighbours mean something; distances between clumps and their sizes do not.")
     return told
+
+
+def _projected_told(found: Sequence[Universality]) -> list[str]:
+    """On which sentences the language directions were found, and which of them are looked for, too."""
+    projected = [e for e in found if any(table.treatment == "projected" for table in e.retrieval)]
+    if not projected:
+        return []
+    text = "Projected: one projection for all languages, fitted on the probe's sentences."
+    same = [e.model for e in projected if not e.settings.get("text")]
+    if same:
+        of = "" if len(same) == len(projected) else f" of {listing(same)}"
+        text += (
+            f" These{of} were drawn from the translations themselves, no other text being named: so the projection has "
+            "seen sentences that are looked for. With text of its own (--text) it would not have."
+        )
+    return [text]
 
 
 def _figure(title: str, caption: str, pictures: Sequence[Picture | None]) -> list[Block]:

@@ -24,6 +24,8 @@ TABLES: tuple[tuple[Similarity, Treatment], ...] = (
 )
 """Every way to retrieve, in the order of columns and panels."""
 RESOURCES = ("high", "middle", "low")
+_SHOWN = {"unknown": "unknown pieces"}
+"""What measures are called on the page, where their name alone says too little."""
 
 
 def way(similarity: Similarity, treatment: Treatment) -> str:
@@ -135,9 +137,9 @@ def commonest(names: Iterable[str]) -> list[str]:
 
 
 def measures(found: Iterable[Universality]) -> dict[str, dict[str, Disparity]]:
-    """The disparities of all encoders: by measure, by model."""
+    """The disparities of all encoders: by measure as the page calls it, by model."""
     by_measure: dict[str, dict[str, Disparity]] = defaultdict(dict)
     for encoder in found:
         for disparity in encoder.disparity:
-            by_measure[disparity.measure][encoder.model] = disparity
+            by_measure[_SHOWN.get(disparity.measure, disparity.measure)][encoder.model] = disparity
     return dict(by_measure)

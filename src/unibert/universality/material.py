@@ -14,6 +14,9 @@ from unibert.files import fingerprint
 from unibert.universality.sentences import LEAST_TEXTS, Parallel, find_parallel, find_texts
 from unibert.universality_settings import UniversalitySettings
 
+_TOLD = 10
+"""So many reasons are told at once."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -21,7 +24,8 @@ class Material:
 
     parallel: list[Parallel]
     texts: dict[str, list[str]]
-    """By language, for the probe and the geometry."""
+    """By language, for the probe, the geometry and the language directions; drawn from `parallel` where no other text
+    was named."""
     sizes: dict[str, int]
     """Bytes of text by language; empty where it is unknown."""
     left_out: dict[str, str]
@@ -60,7 +64,7 @@ def find_material(settings: UniversalitySettings, sizes: dict[str, int] | None =
         left_out[f"text of {language}"] = f"{len(texts.pop(language))} sentences, fewer than {least}"
     if len(texts) < 2 and not parallel:
         raise DataError(
-            f"universality: text in {len(texts)} language(s) with at least {least} sentences",
+            f"universality: text in {len(texts)} language(s) with at least {least} sentences{_told(left_out)}",
             "Universality compares languages: name text in two or more.",
         )
     known = read_sizes(Path(settings.sizes)) if settings.sizes else sizes or {}
@@ -68,6 +72,13 @@ def find_material(settings: UniversalitySettings, sizes: dict[str, int] | None =
         {"parallel": [[pair.name, pair.texts, pair.others] for pair in parallel], "texts": texts, "sizes": known}
     )
     return Material(parallel, texts, known, left_out, mark)
+
+
+def _told(left_out: dict[str, str]) -> str:
+    """What was left out, on lines of their own; the first ones of many."""
+    lines = [f"{name}: {reason}" for name, reason in left_out.items()]
+    more = [f"and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else []
+    return "".join(f"\n  left out: {line}" for line in [*lines[:_TOLD], *more])
 
 
 def read_sizes(path: Path) -> dict[str, int]:
@@ -92,7 +103,11 @@ def read_sizes(path: Path) -> dict[str, int]:
                         f"{path}:{rows.line_num}: {row['language']!r}, {row['bytes']!r}: not a language and its bytes",
                         "Write a language code and a whole number of bytes.",
                     )
-                found[row["language"]] = size
+                if found.setdefault(row["language"], size) != size:
+                    raise DataError(
+                        f"{path}:{rows.line_num}: {row['language']!r} was there before with another size",
+                        "Give each language one line.",
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error})", "Check universality.sizes.") from None
     return found

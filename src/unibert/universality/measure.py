@@ -44,6 +44,8 @@ from unibert.universality.sentences import Parallel
 from unibert.universality.spread import disparities
 from unibert.universality_settings import UniversalitySettings
 
+MEANS_ENDING = ".means.safetensors"
+"""Of the name of a model's file of language means."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -103,13 +105,17 @@ def _one(
     identity = fingerprint({"model": encoder.fingerprint, "settings": asked, "material": material.fingerprint})
     path = folder / f"{name}.json"
     before = load_universality(path) if path.exists() else None
-    if isinstance(before, Universality) and before.settings.get("identity") == identity:
+    stem = folder / name
+    neutral = [stem.with_name(stem.name + ending) for ending in (DIRECTIONS_ENDING, MEANS_ENDING)]
+    # What neutralises a model may have been removed: without it the result is not whole.
+    whole = len(material.texts) < 2 or all(place.is_file() for place in neutral)
+    if whole and isinstance(before, Universality) and before.settings.get("identity") == identity:
         made = before.model_copy(update={"disparity": disparities(before, metrics, settings.seeds[0])})
         if made != before:
             write_json(path, made.as_json())
         return made
     with telling_of_full_disk(path):
-        made = _Measurement(settings, encoder, material, folder / name, identity).run(metrics)
+        made = _Measurement(settings, encoder, material, stem, identity).run(metrics)
         write_json(path, made.as_json())
         (folder / f"{name}.part").unlink(missing_ok=True)
     return made
@@ -183,7 +189,7 @@ class _Measurement:
         stem, mark = self.stem, self.encoder.fingerprint
         save_projection(found[self.layers[-1]], stem.with_name(stem.name + DIRECTIONS_ENDING), mark)
         means = fit_means(self.vectors[-1], self.names)
-        save_means(means, stem.with_name(f"{stem.name}.means.safetensors"), mark)
+        save_means(means, stem.with_name(stem.name + MEANS_ENDING), mark)
         return found
 
     def probe_layers(self) -> list[Probe]:
@@ -218,6 +224,8 @@ class _Measurement:
         """Translations in every file, in both directions, at every layer."""
         pairs: dict[str, Pair] = {}
         tables: dict[tuple[Any, ...], dict[str, Any]] = {}
+        if not self.material.parallel:
+            return {}, []
         total = sum(len(pair.texts) for pair in self.material.parallel)
         with progress_bar(total, f"{self.encoder.name}: translations", " pairs") as bar:
             for parallel in self.material.parallel:

@@ -14,7 +14,7 @@ from unibert.universality.embedding import Embedder
 from unibert.universality.material import Material, find_material
 from unibert.universality.retrieval import measure_retrieval
 from unibert.universality.schema import Pair
-from unibert.universality.sentence_encoder import write_sentence_encoder
+from unibert.universality.sentence_encoder import see_that_it_is_free, write_sentence_encoder
 from unibert.universality_settings import UniversalitySettings
 
 
@@ -22,16 +22,18 @@ def neutralise_encoder(settings: UniversalitySettings, folder: Path) -> str:
     """Fit the language directions of an encoder's last layer, write it without them, and measure what that buys.
 
     Args:
-        settings: one model, and text by language or translations to fit on; `parallel` is also measured on.
+        settings: one model, and text by language or translations to fit on; `parallel` is also measured on. Without
+            `text` both are done with the same sentences, so that what is measured is at its best.
         folder: of the sentence encoder (see `write_sentence_encoder`); must not be there yet.
 
     Returns:
-        A text: what was removed, and retrieval before and after where there are translations.
+        A text: what was removed, retrieval before and after where there are translations, and what was left out.
 
     Raises:
         DataError: no such model or text, or there is something at the folder's place.
         RecipeError: the settings name no text.
     """
+    see_that_it_is_free(folder)
     encoder = find_encoder(settings.models[0])
     material = find_material(settings)
     embedder = Embedder(encoder, settings.max_length)
@@ -44,11 +46,17 @@ def neutralise_encoder(settings: UniversalitySettings, folder: Path) -> str:
     means = fit_means(vectors, names)
     write_sentence_encoder(encoder, projection, means, folder, settings.max_length)
     told = [f"removed {projection.rank} of {projection.width} directions, fitted on {len(material.texts)} languages"]
-    return "\n".join(told + _bought(material, embedder, means, projection, settings.neighbours))
+    told += _bought(material, embedder, means, projection, settings)
+    told += [f"left out: {name}: {reason}" for name, reason in material.left_out.items()]
+    return "\n".join(told)
 
 
 def _bought(
-    material: Material, embedder: Embedder, means: Mapping[str, Vectors], projection: Projection, neighbours: int
+    material: Material,
+    embedder: Embedder,
+    means: Mapping[str, Vectors],
+    projection: Projection,
+    settings: UniversalitySettings,
 ) -> list[str]:
     """Retrieval as it is, with the languages' means removed, and with their directions removed."""
     told = []
@@ -69,7 +77,7 @@ def _bought(
                 means,
                 projection.apply,
                 ["cosine"],
-                neighbours,
+                settings.neighbours,
             ):
                 rows[table.treatment].append(table.mean)
     if not rows["raw"]:
@@ -80,5 +88,7 @@ def _bought(
         "projected": "with the language directions removed",
     }
     lines = [["translations found", f"{len(rows['raw'])} files"]]
+    if not settings.text:
+        told.append("fitted on sentences of these translations: others may be found less often (name text with --text)")
     lines += [[names[treatment], f"{100 * fmean(found):.1f} %"] for treatment, found in rows.items()]
     return [*aligned(lines, 1), *told]

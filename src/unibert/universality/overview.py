@@ -1,11 +1,32 @@
-"""What was measured, as a table for the terminal."""
+"""What was measured, as a table for the terminal, and what could not be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from unibert.benchmark.columns import aligned
+from unibert.errors import UniBertError
 from unibert.universality.schema import Probe, Universality
+
+
+class EncodersFailed(UniBertError):
+    """Some encoders could not be measured; of the others there are results.
+
+    Args:
+        failed: by the encoder's name, why.
+        page: of the report about the others.
+        found: what was measured of them.
+    """
+
+    def __init__(self, failed: Mapping[str, str], page: Path, found: Sequence[Universality]) -> None:
+        reasons = "".join(f"\n  left out: {name}: {reason}" for name, reason in failed.items())
+        super().__init__(
+            f"universality: {len(failed)} of {len(failed) + len(found)} encoders could not be measured{reasons}",
+            "Mend or leave out what is named, and run the same command again: what is finished is kept.",
+        )
+        self.page = page
+        self.found = list(found)
 
 
 def format_universality(found: Sequence[Universality]) -> str:
@@ -33,7 +54,15 @@ def format_universality(found: Sequence[Universality]) -> str:
             ]
         )
     lines = aligned(rows, 1)
-    notes = [f"left out: {name}: {reason}" for each in found[:1] for name, reason in each.left_out.items()]
+    # What is left out of the material is so for every encoder; the rest stands with the encoder's name.
+    models: dict[tuple[str, str], list[str]] = {}
+    for each in found:
+        for note in each.left_out.items():
+            models.setdefault(note, []).append(each.model)
+    notes = [
+        f"left out{'' if len(of) == len(found) else ' of ' + ', '.join(of)}: {name}: {reason}"
+        for (name, reason), of in models.items()
+    ]
     return "\n".join([*lines, *notes])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unibert.errors import DataError
-from unibert.files import atomic_folder, telling_of_full_disk, write_json
+from unibert.files import atomic_folder, see_that_it_can_be_written, telling_of_full_disk, write_json
 from unibert.models.neutral import Projection, Vectors, save_means
 from unibert.tasks.encoder import Encoder
 
@@ -56,8 +56,7 @@ def write_sentence_encoder(
     from unibert.models.positions import position_limit
     from unibert.tasks.bi_encoder import load_bi_encoder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: there is something there already", "Name another folder, or remove this one.")
+    see_that_it_is_free(folder)
     model, tokenizer = load_bi_encoder(encoder)
     width = int(model.config.hidden_size)
     _check_widths(encoder, width, projection, means)
@@ -80,6 +79,17 @@ def write_sentence_encoder(
             save_means(put_out, scratch / MEANS_FILE, encoder.fingerprint)
         (scratch / "README.md").write_text(_card(encoder, projection, means), encoding="utf-8")
     return folder
+
+
+def see_that_it_is_free(folder: Path) -> None:
+    """Refuse a place where there is something already, before the work is done whose result goes there.
+
+    Raises:
+        DataError: there is something there, or nothing can be written there.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: there is something there already", "Name another folder, or remove this one.")
+    see_that_it_can_be_written(folder)
 
 
 def _check_widths(

@@ -270,9 +270,9 @@ def find_texts(
                     source = open_text(path, advance=bar.update)
                     draw.add_from((sample.text for sample in source), least)
                     if source.damage:
-                        left_out[path.name] = source.damage
+                        left_out[path.name] = source.damage.removeprefix(f"{path.name}: ")
             except DataError as error:
-                left_out[path.name] = error.message.replace(str(path), path.name)
+                left_out[path.name] = error.message.replace(str(path), path.name).removeprefix(f"{path.name}: ")
     texts = {}
     for code in sorted({*draws, *(languages or ())}):
         found = draws[code].texts if code in draws else []

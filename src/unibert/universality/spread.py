@@ -35,7 +35,7 @@ def disparities(found: Universality, metrics: Mapping[str, Mapping[str, float]],
         {code: 1 / each.per_character for code, each in spelled.items() if each.per_character},
         True,
     )
-    measures["unknown pieces"] = {code: each.unknown for code, each in spelled.items()}, False
+    measures["unknown"] = {code: each.unknown for code, each in spelled.items()}, False
     measures |= {name: (values, True) for name, values in metrics.items()}
     properties = {
         "bytes": {code: float(size) for code, size in found.bytes.items()},

@@ -259,8 +259,8 @@ def test_few_texts_and_damage_are_named(tmp_path):
     assert left_out["fr"] == "49 texts that are long enough, fewer than 50"
     assert left_out["yo"] == "no text of it was found"
     assert left_out["sw.txt"].startswith("1 of 61 lines are not UTF-8")
-    assert left_out["ru.parquet"] == "ru.parquet: no column 'text'"
-    assert left_out["uk.parquet"].startswith("uk.parquet: not a readable Parquet file")
+    assert left_out["ru.parquet"] == "no column 'text'"
+    assert left_out["uk.parquet"].startswith("not a readable Parquet file")
     assert {"ru", "uk"} < set(left_out)
     assert len(left_out) == 7
     assert find_texts([tmp_path], ["fr"], 20, 1)[0].keys() == {"fr"}, "no more is needed than is asked for"

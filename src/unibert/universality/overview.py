@@ -20,7 +20,9 @@ class EncodersFailed(UniBertError):
     """
 
     def __init__(self, failed: Mapping[str, str], page: Path, found: Sequence[Universality]) -> None:
-        reasons = "".join(f"\n  left out: {name}: {reason}" for name, reason in failed.items())
+        reasons = "".join(
+            f"\n  left out: {name}: {reason.removeprefix(f'model {name}: ')}" for name, reason in failed.items()
+        )
         super().__init__(
             f"universality: {len(failed)} of {len(failed) + len(found)} encoders could not be measured{reasons}",
             "Mend or leave out what is named, and run the same command again: what is finished is kept.",

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from translations import write_translations
+
 from unibert import stages
 from unibert.errors import DataError, UniBertError
 from unibert.files import atomic_file, write_json
@@ -36,8 +38,8 @@ from unibert.recipe_file import load_recipe
 from unibert.universality.sentences import find_parallel
 
 HERE = Path(__file__).parent
-LATE = {"start": 500, "full": 1000}
-"""Steps at which a late adversary begins and is whole; of 1,500."""
+LATE = {"start": 1000, "full": 2000}
+"""Steps at which a late adversary begins and is whole; of 3,000."""
 MORE: dict[str, dict[str, int]] = {
     "mlp": {"hidden": 128},
     "steps5": {"steps": 5},
@@ -163,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=HERE / "adversary.toml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
-    parser.add_argument("--text", type=Path, default=Path("../shared/data/text"), help="XX.txt.gz by language")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="texts and evaluation sets")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(v.name for v in variants())}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--ner", nargs="+", metavar="NAME", help="fine-tune these instead, every seed that is there")
@@ -189,7 +191,8 @@ def main() -> None:
 
 def train_all(recipe: Recipe, chosen: Sequence[Variant], seeds: Sequence[int], options: argparse.Namespace) -> None:
     """What all students share, then every student, seed by seed so that a whole comparison is there early."""
-    write_text(recipe, options.text)
+    write_translations(options.data, Path(recipe.universality.parallel[-1]))
+    write_text(recipe, options.data / "text")
     stages.build_corpus(recipe)
     stages.build_tokens(recipe)
     if any("distillation" in variant.changes for variant in chosen):

@@ -1,0 +1,204 @@
+"""The adversary study's results as rows, a table and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from unibert.benchmark.scores import mean_over_seeds
+from unibert.files import read_json
+from unibert.languages import language
+from unibert.recipe import Recipe
+from unibert.report.theme import GROUPS, PAPER, SOFT, Picture, canvas, to_picture
+from unibert.runs import provenance
+from unibert.universality.schema import Pair, Retrieval, Universality, load_universality
+
+Row = dict[str, Any]
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+COLUMNS: dict[str, tuple[str, float, str]] = {
+    "mlm": ("held-out loss", 1.0, ".3f"),
+    "probe_linear": ("linear probe", 100.0, ".1f"),
+    "probe_mlp": ("MLP probe", 100.0, ".1f"),
+    "raw": ("raw, last", 100.0, ".2f"),
+    "centred": ("centred, last", 100.0, ".2f"),
+    "raw_best": ("raw, best", 100.0, ".2f"),
+    "centred_best": ("centred, best", 100.0, ".2f"),
+    "related_raw": ("related, raw", 100.0, ".2f"),
+    "related_centred": ("related, centred", 100.0, ".2f"),
+    "distant_centred": ("distant, centred", 100.0, ".2f"),
+    "csls_best": ("CSLS centred, best", 100.0, ".2f"),
+}
+"""Keys of a row: heading, factor, format.
+
+Retrieval in %, over both directions: on Tatoeba, the languages with English, at the last layer and at the layer that is
+best on average; and on translations of other sets between related and between distant languages, at the last layer.
+"""
+
+
+def read_rows(run: Path) -> list[Row]:
+    """A row for every student that is trained and measured: variant, seed, measures."""
+    rows = []
+    for path in sorted((run / "students").glob("*/summary.json")):
+        name = path.parent.name
+        found = load_universality(path.parent / "universality" / f"{name}.json")
+        if not isinstance(found, Universality):
+            continue
+        variant, _, seed = name.rpartition("-seed")
+        summary = read_json(path)
+        rows.append({"variant": variant, "seed": int(seed), "mlm": summary["heldout"]["mlm"], **measures(found)})
+    for row in rows:
+        row["ner"] = ner_scores(run, f"{row['variant']}-seed{row['seed']}")
+    return rows
+
+
+def measures(found: Universality) -> Row:
+    """What the table tells of one student, as shares."""
+    last = found.layers
+    probes = {probe.kind: mean(probe.accuracies) for probe in found.probes if probe.layer == last}
+
+    groups: dict[str, set[str]] = {"tatoeba": set(), "related": set(), "distant": set()}
+    for name, pair in found.pairs.items():
+        groups[group_of(name, pair)].add(name)
+
+    def mean_of(table: Retrieval, group: str) -> float:
+        return mean(table.pairs[name].mean for name in groups[group])
+
+    def at_last(treatment: str, group: str = "tatoeba") -> float:
+        table = found.retrieval_at(last, "cosine", treatment)  # type: ignore[arg-type]
+        return mean_of(table, group) if table else 0.0
+
+    def best(similarity: str, treatment: str) -> Retrieval:
+        tables = [r for r in found.retrieval if (r.similarity, r.treatment) == (similarity, treatment)]
+        return max(tables, key=lambda table: mean_of(table, "tatoeba"))
+
+    centred = best("cosine", "centred")
+    return {
+        "probe_linear": probes["linear"],
+        "probe_mlp": probes["mlp"],
+        "raw": at_last("raw"),
+        "centred": at_last("centred"),
+        "raw_best": mean_of(best("cosine", "raw"), "tatoeba"),
+        "centred_best": mean_of(centred, "tatoeba"),
+        "related_raw": at_last("raw", "related"),
+        "related_centred": at_last("centred", "related"),
+        "distant_centred": at_last("centred", "distant"),
+        "csls_best": mean_of(best("csls", "centred"), "tatoeba"),
+        "best_layer": centred.layer,
+        "pairs": {name: score.mean for name, score in centred.pairs.items()},
+        "chance": mean(pair.chance for pair in found.pairs.values()),
+        "probe_chance": found.probes[0].chance,
+    }
+
+
+def group_of(name: str, pair: Pair) -> str:
+    """Whether a pair of files is Tatoeba's, or between languages of one branch, or between others."""
+    # Only a name that two files would have says where it is from, and Tatoeba is all with English.
+    if pair.other == "en" and ("(" not in name or "tatoeba" in name):
+        return "tatoeba"
+    families = {language(code).family for code in (pair.language, pair.other)}
+    return "related" if len(families) == 1 else "distant"
+
+
+def ner_scores(run: Path, model: str) -> dict[str, float]:
+    """Entity F1 by setting, mean over languages."""
+    scores: dict[str, list[float]] = {}
+    for path in sorted((run / "benchmark" / "results").glob("*.json")):
+        result = read_json(path)
+        if result["model"] == model:
+            its = [score["metrics"][result["metric"]] for score in result["scores"].values()]
+            scores.setdefault(result["setting"], []).extend(its)
+    return {setting: mean(values) for setting, values in scores.items()}
+
+
+def tell(rows: Sequence[Row], recipe: Recipe) -> str:
+    """The table of all variants, and where it comes from."""
+    if not rows:
+        return "No student is trained and measured yet.\n"
+    settings, made = recipe.pretrain, provenance()
+    by_variant = grouped(rows)
+    lines = [
+        f"{len(rows)} students of {len(by_variant)} kinds: {settings.steps:,} steps of {settings.batch_size} samples,",
+        f"{len(recipe.corpus.languages or [])} languages. Mean over seeds, and half the 95 % interval (Student's t)",
+        f"where there are two or more. Chance is {100 * rows[0]['chance']:.2f} % in retrieval and "
+        f"{100 * rows[0]['probe_chance']:.1f} % for the probe.",
+        "",
+        "| student | seeds | " + " | ".join(heading for heading, _, _ in COLUMNS.values()) + " | NER each | NER all |",
+        "|---" * (len(COLUMNS) + 4) + "|",
+    ]
+    for variant, its in by_variant.items():
+        cells = [shown([factor * row[key] for row in its], form) for key, (_, factor, form) in COLUMNS.items()]
+        ner = [
+            shown([row["ner"][setting] for row in its if setting in row["ner"]], ".1f") for setting in ("each", "all")
+        ]
+        lines.append(f"| {variant} | {len(its)} | " + " | ".join([*cells, *ner]) + " |")
+    hardware = made["hardware"]
+    lines += [
+        "",
+        f"{hardware['processor']}, {hardware['cores']} cores, torch {made['versions']['torch']}, "
+        f"commit {made['commit']}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows by variant; the reference first."""
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (not row["variant"].startswith("none"), row["variant"], row["seed"])):
+        found.setdefault(row["variant"], []).append(row)
+    return found
+
+
+def shown(values: Sequence[float], form: str) -> str:
+    """A mean with its margin; nothing where nothing was measured."""
+    if not values:
+        return ""
+    found = mean_over_seeds(values)
+    return f"{found.value:{form}}" + (f" ± {found.margin:{form}}" if found.margin is not None else "")
+
+
+def draw(rows: Sequence[Row]) -> list[Picture]:
+    """Held-out loss against retrieval, and against the probe: what an adversary costs, and what it buys."""
+    if not rows:
+        return []
+    return [
+        pareto(rows, "pareto-retrieval", "retrieval, centred, best layer, %", lambda row: 100 * row["centred_best"]),
+        pareto(rows, "pareto-raw", "retrieval, raw, last layer, %", lambda row: 100 * row["raw"]),
+        pareto(rows, "pareto-probe", "linear probe's accuracy, last layer, %", lambda row: 100 * row["probe_linear"]),
+    ]
+
+
+def pareto(rows: Sequence[Row], name: str, label: str, value: Callable[[Row], float]) -> Picture:
+    """A point for each kind of student, coloured by its mode; hollow where the adversary begins late."""
+    by_variant = grouped(rows)
+    modes = list(dict.fromkeys(mode_of(variant) for variant in by_variant))
+    with canvas(320) as (figure, axes):
+        for variant, its in by_variant.items():
+            number = modes.index(mode_of(variant))
+            x, y = mean(row["mlm"] for row in its), mean(value(row) for row in its)
+            late = "-late" in variant
+            axes.plot(
+                [x], [y], linestyle="none", marker=MARKERS[number], markersize=6, color=GROUPS[number],
+                markerfacecolor=PAPER if late else GROUPS[number],
+                label=modes[number] if variant == next(v for v in by_variant if mode_of(v) == modes[number]) else None,
+            )  # fmt: skip
+        reference = by_variant.get("none", [])
+        if reference:
+            axes.axvline(1.01 * mean(row["mlm"] for row in reference), color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.set_xlabel("held-out loss, nats per masked piece (dashed: none + 1 %)")
+        axes.set_ylabel(label)
+        figure.legend(loc="outside lower left", ncols=3)
+        told = [
+            f"{variant} {mean(row['mlm'] for row in its):.3f} and {mean(value(row) for row in its):.2f}"
+            for variant, its in by_variant.items()
+        ]
+        return to_picture(figure, name, f"Held-out loss and {label}: {'; '.join(told)}.")
+
+
+def mode_of(variant: str) -> str:
+    """none, gradient-reversal, confusion, ...; distilled students apart."""
+    known = ("none", "gradient-reversal", "confusion", "loss-reversal", "mean-matching")
+    mode = next((mode for mode in known if variant.startswith(mode)), variant)
+    return f"{mode}, distilled" if variant.endswith("distilled") else mode

@@ -41,10 +41,13 @@ af, Afrikaans, Afrikaans, Latn, Germanic
 als, Alemannic, Alemannisch, Latn, Germanic
 am, Amharic, አማርኛ, Ethi, Semitic
 an, Aragonese, Aragonés, Latn, Romance
+ang, Old English, Ænglisc, Latn, Germanic
 ar, Arabic, العربية, Arab, Semitic
+arq, Algerian Arabic, الدارجة الجزائرية, Arab, Semitic, -
 arz, Egyptian Arabic, مصرى, Arab, Semitic
 as, Assamese, অসমীয়া, Beng, Indo-Aryan
 ast, Asturian, Asturianu, Latn, Romance
+awa, Awadhi, अवधी, Deva, Indo-Aryan
 az, Azerbaijani, Azərbaycanca, Latn, Turkic
 azb, South Azerbaijani, تۆرکجه, Arab, Turkic
 ba, Bashkir, Башҡортса, Cyrl, Turkic
@@ -52,21 +55,27 @@ bar, Bavarian, Boarisch, Latn, Germanic
 bas, Basaa, Ɓasaá, Latn, Bantu, -
 be, Belarusian, Беларуская, Cyrl, Slavic
 be-tarask, Belarusian (Taraškievica), Беларуская (тарашкевіца), Cyrl, Slavic, be_x_oldwiki
+ber, Berber, Tamaziɣt, Latn, Berber, -
 bg, Bulgarian, Български, Cyrl, Slavic
 bn, Bengali, বাংলা, Beng, Indo-Aryan
 bpy, Bishnupriya Manipuri, বিষ্ণুপ্রিয়া মণিপুরী, Beng, Indo-Aryan
 br, Breton, Brezhoneg, Latn, Celtic
 bs, Bosnian, Bosanski, Latn, Slavic
 ca, Catalan, Català, Latn, Romance
+cbk-zam, Chavacano, Chavacano de Zamboanga, Latn, Romance, cbk_zamwiki
 ce, Chechen, Нохчийн, Cyrl, Northeast Caucasian
 ceb, Cebuano, Sinugboanon, Latn, Austronesian
+ch, Chamorro, Chamoru, Latn, Austronesian
 ckb, Central Kurdish, کوردی, Arab, Iranian
 cnh, Hakha Chin, Lai holh, Latn, Tibeto-Burman, -
 cs, Czech, Čeština, Latn, Slavic
+csb, Kashubian, Kaszëbsczi, Latn, Slavic
 cv, Chuvash, Чӑвашла, Cyrl, Turkic
 cy, Welsh, Cymraeg, Latn, Celtic
 da, Danish, Dansk, Latn, Germanic
 de, German, Deutsch, Latn, Germanic
+dsb, Lower Sorbian, Dolnoserbski, Latn, Slavic
+dtp, Central Dusun, Kadazandusun, Latn, Austronesian, -
 dv, Divehi, ދިވެހިބަސް, Thaa, Indo-Aryan
 el, Greek, Ελληνικά, Grek, Hellenic
 en, English, English, Latn, Germanic
@@ -94,6 +103,7 @@ hu, Hungarian, Magyar, Latn, Uralic
 hy, Armenian, Հայերեն, Armn, Armenian
 ia, Interlingua, Interlingua, Latn, Constructed
 id, Indonesian, Bahasa Indonesia, Latn, Austronesian
+ie, Interlingue, Interlingue, Latn, Constructed
 io, Ido, Ido, Latn, Constructed
 is, Icelandic, Íslenska, Latn, Germanic
 it, Italian, Italiano, Latn, Romance
@@ -106,9 +116,12 @@ km, Khmer, ភាសាខ្មែរ, Khmr, Austroasiatic
 kn, Kannada, ಕನ್ನಡ, Knda, Dravidian
 ko, Korean, 한국어, Kore, Koreanic
 ku, Kurmanji Kurdish, Kurdî, Latn, Iranian
+kw, Cornish, Kernewek, Latn, Celtic
 ky, Kyrgyz, Кыргызча, Cyrl, Turkic
+kzj, Coastal Kadazan, Kadazan, Latn, Austronesian, -
 la, Latin, Latina, Latn, Romance
 lb, Luxembourgish, Lëtzebuergesch, Latn, Germanic
+lfn, Lingua Franca Nova, Lingua Franca Nova, Latn, Constructed
 lg, Luganda, Luganda, Latn, Bantu
 li, Limburgish, Limburgs, Latn, Germanic
 lmo, Lombard, Lombard, Latn, Romance
@@ -116,7 +129,9 @@ lt, Lithuanian, Lietuvių, Latn, Baltic
 ltg, Latgalian, Latgaļu, Latn, Baltic
 lv, Latvian, Latviešu, Latn, Baltic
 lzh, Classical Chinese, 文言, Hant, Sinitic, zh_classicalwiki
+max, North Moluccan Malay, Bahasa Maluku Utara, Latn, Austronesian, -
 mg, Malagasy, Malagasy, Latn, Austronesian
+mhr, Meadow Mari, Олык марий, Cyrl, Uralic
 mi, Māori, Māori, Latn, Austronesian
 min, Minangkabau, Minangkabau, Latn, Austronesian
 mk, Macedonian, Македонски, Cyrl, Slavic
@@ -137,10 +152,13 @@ new, Newar, नेपाल भाषा, Deva, Tibeto-Burman
 nl, Dutch, Nederlands, Latn, Germanic
 nn, Norwegian Nynorsk, Norsk nynorsk, Latn, Germanic
 no, Norwegian Bokmål, Norsk bokmål, Latn, Germanic
+nov, Novial, Novial, Latn, Constructed
 oc, Occitan, Occitan, Latn, Romance
 or, Odia, ଓଡ଼ିଆ, Orya, Indo-Aryan
+orv, Old East Slavic, рѹсьскъ ѩзыкъ, Cyrl, Slavic, -
 os, Ossetian, Ирон, Cyrl, Iranian
 pa, Punjabi, ਪੰਜਾਬੀ, Guru, Indo-Aryan
+pam, Kapampangan, Kapampangan, Latn, Austronesian
 pl, Polish, Polski, Latn, Slavic
 pms, Piedmontese, Piemontèis, Latn, Romance
 pnb, Western Punjabi, پنجابی, Arab, Indo-Aryan
@@ -171,15 +189,18 @@ st, Southern Sotho, Sesotho, Latn, Bantu
 su, Sundanese, Basa Sunda, Latn, Austronesian
 sv, Swedish, Svenska, Latn, Germanic
 sw, Swahili, Kiswahili, Latn, Bantu
+swg, Swabian, Schwäbisch, Latn, Germanic, -
 ta, Tamil, தமிழ், Taml, Dravidian
 te, Telugu, తెలుగు, Telu, Dravidian
 tg, Tajik, Тоҷикӣ, Cyrl, Iranian
 th, Thai, ไทย, Thai, Kra-Dai
+tk, Turkmen, Türkmençe, Latn, Turkic
 tl, Tagalog, Tagalog, Latn, Austronesian
 tn, Tswana, Setswana, Latn, Bantu
 tr, Turkish, Türkçe, Latn, Turkic
 ts, Tsonga, Xitsonga, Latn, Bantu
 tt, Tatar, Татарча, Cyrl, Turkic
+tzl, Talossan, Talossan, Latn, Constructed, -
 ug, Uyghur, ئۇيغۇرچە, Arab, Turkic
 uk, Ukrainian, Українська, Cyrl, Slavic
 ur, Urdu, اردو, Arab, Indo-Aryan
@@ -190,6 +211,7 @@ vo, Volapük, Volapük, Latn, Constructed
 vot, Votic, Vaďďa, Latn, Uralic, -
 vro, Võro, Võro, Latn, Uralic, fiu_vrowiki
 war, Waray, Winaray, Latn, Austronesian
+wuu, Wu Chinese, 吴语, Hani, Sinitic
 xh, Xhosa, IsiXhosa, Latn, Bantu
 yi, Yiddish, ייִדיש, Hebr, Germanic
 yo, Yoruba, Yorùbá, Latn, Volta-Niger
@@ -230,15 +252,16 @@ Esperanto (9.4 %: there is no ĉ, ĝ, ŝ), Hausa (3.8 %: no ɓ, ɗ, ƙ) and Sout
 
 # ISO 639-3 code and ours, where they differ.
 _ISO_639_3 = """
-abk ab, afr af, als sq, amh am, ara ar, arb ar, arg an, asm as, aze az, azj az, bak ba, bel be, ben bn, bos bs, bre br,
-bul bg, cat ca, ces cs, che ce, chv cv, cmn zh, cym cy, dan da, deu de, div dv, ekk et, ell el, eng en, epo eo, est et,
-eus eu, fao fo, fas fa, fil tl, fin fi, fra fr, fry fy, gla gd, gle ga, glg gl, grn gn, gsw als, gug gn, guj gu, hat ht,
-hau ha, hbs sh, heb he, hin hi, hrv hr, hun hu, hye hy, ido io, ina ia, ind id, isl is, ita it, jav jv, jpn ja, kan kn,
-kat ka, kaz kk, khk mn, khm km, kin rw, kir ky, kmr ku, kor ko, kur ku, lat la, lav lv, lim li, lit lt, ltz lb, lug lg,
-lvs lv, mal ml, mar mr, mkd mk, mlg mg, mlt mt, mon mn, mri mi, msa ms, mya my, nep ne, nld nl, nno nn, nob no, nor no,
-npi ne, oci oc, ori or, ory or, oss os, pan pa, pbt ps, pes fa, plt mg, pol pl, por pt, pus ps, que qu, quy qu, roh rm,
-ron ro, rus ru, san sa, sin si, slk sk, slv sl, sna sn, som so, sot st, spa es, sqi sq, srp sr, ssw ss, sun su, swa sw,
-swe sv, swh sw, tam ta, tat tt, tel te, tgk tg, tgl tl, tha th, tsn tn, tso ts, tur tr, uig ug, ukr uk, urd ur, uzb uz,
+abk ab, afr af, als sq, amh am, ara ar, arb ar, arg an, asm as, aze az, azj az, bak ba, bel be, ben bn, bos bs,
+bre br, bul bg, cat ca, cbk cbk-zam, ces cs, cha ch, che ce, chv cv, cmn zh, cor kw, cym cy, dan da, deu de, div dv,
+ekk et, ell el, eng en, epo eo, est et, eus eu, fao fo, fas fa, fil tl, fin fi, fra fr, fry fy, gla gd, gle ga,
+glg gl, grn gn, gsw als, gug gn, guj gu, hat ht, hau ha, hbs sh, heb he, hin hi, hrv hr, hun hu, hye hy, ido io,
+ile ie, ina ia, ind id, isl is, ita it, jav jv, jpn ja, kan kn, kat ka, kaz kk, khk mn, khm km, kin rw, kir ky,
+kmr ku, kor ko, kur ku, lat la, lav lv, lim li, lit lt, ltz lb, lug lg, lvs lv, mal ml, mar mr, mkd mk, mlg mg,
+mlt mt, mon mn, mri mi, msa ms, mya my, nep ne, nld nl, nno nn, nob no, nor no, npi ne, oci oc, ori or, ory or,
+oss os, pan pa, pbt ps, pes fa, plt mg, pol pl, por pt, pus ps, que qu, quy qu, roh rm, ron ro, rus ru, san sa,
+sin si, slk sk, slv sl, sna sn, som so, sot st, spa es, sqi sq, srp sr, ssw ss, sun su, swa sw, swe sv, swh sw,
+tam ta, tat tt, tel te, tgk tg, tgl tl, tha th, tsn tn, tso ts, tuk tk, tur tr, uig ug, ukr uk, urd ur, uzb uz,
 uzn uz, vie vi, vol vo, xho xh, ydd yi, yid yi, yor yo, zho zh, zlm ms, zsm ms, zul zu
 """
 ISO_639_3 = dict(entry.split() for entry in _ISO_639_3.replace("\n", " ").split(","))

@@ -25,7 +25,7 @@ from unibert.report.universality import (
 from unibert.universality.schema import Geometry, Probe, Score
 from universality_support import make_universality, points_of, write_universality
 
-FEW = ["de", "fr", "es", "ru", "uk", "zh", "hi", "am", "dtp"]
+FEW = ["de", "fr", "es", "ru", "uk", "zh", "hi", "am", "xae"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from unibert.report.tables import to_csv, to_html, to_markdown
 from unibert.universality.schema import Pair
 from universality_support import make_disparity, make_universality
 
-FEW = ["de", "fr", "es", "ru", "uk", "zh", "hi", "am", "dtp"]
+FEW = ["de", "fr", "es", "ru", "uk", "zh", "hi", "am", "xae"]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_group_is_the_mean_of_its_files_at_the_best_layer(pair):
     assert row["Worst language"].value == best.pairs[f"{worst}-en"].mean
     resources = by_name["universality-resources"]
     assert [row[0].text for row in resources.rows] == ["high", "high", "middle", "middle", "low", "low"]
-    # dtp has no size.
+    # xae has no size.
     assert sum(row[2].value for row in resources.rows) == 2 * (len(FEW) - 1)
     unsized = [encoder.model_copy(update={"bytes": {}}) for encoder in pair]
     assert [table.name for table in tables.group_tables(unsized)] == ["universality-script", "universality-family"]
@@ -139,8 +139,8 @@ def test_high_against_low(pair):
 def test_spelling_begins_with_what_cannot_be_spelled(pair):
     table = tables.spelling_table(pair)
     assert table.rows[0][1].text == "am" and table.rows[0][5].value > 0.5
-    row = cells(table, "small", "dtp")
-    assert row["Text"].note == "size not known" and row["Language"].text == "dtp"
+    row = cells(table, "small", "xae")
+    assert row["Text"].note == "size not known" and row["Language"].text == "xae"
 
 
 def test_what_was_left_out_is_told_with_its_reason(pair):

@@ -11,7 +11,7 @@ from unibert.universality.disparity import disparity
 from unibert.universality.schema import Pair, Retrieval, Score
 from universality_support import UNKNOWN, make_disparity, make_universality
 
-EIGHT = ["de", "fr", "es", "ru", "uk", "zh", "hi", "dtp"]
+EIGHT = ["de", "fr", "es", "ru", "uk", "zh", "hi", "xae"]
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import multiprocessing
 import os
 import re
+import signal
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from translations import write_translations
 from unibert import stages
 from unibert.errors import DataError, UniBertError
 from unibert.files import atomic_file, write_json
+from unibert.processes import process_pool
 from unibert.recipe import Recipe
 from unibert.recipe_file import load_recipe
 from unibert.universality.sentences import find_parallel
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the pool ends with this process
     try:
         recipe = load_recipe(options.recipe, options.set)
         known = {variant.name: variant for variant in variants()}
@@ -198,7 +200,7 @@ def train_all(recipe: Recipe, chosen: Sequence[Variant], seeds: Sequence[int], o
     if any("distillation" in variant.changes for variant in chosen):
         stages.train_teacher(recipe)
     failed = []
-    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+    with process_pool(options.workers) as pool:
         jobs = {
             pool.submit(train_and_measure, recipe, variant, seed): f"{variant.name}-seed{seed}"
             for seed in seeds

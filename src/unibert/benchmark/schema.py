@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,6 +15,9 @@ from unibert.task_settings import Setting
 
 SCHEMA = 2
 Count = Annotated[int, Field(ge=0)]
+
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class _Shape(BaseModel):
@@ -148,10 +151,13 @@ class Result(_Shape):
 
 def load_result(path: Path) -> Result | str | None:
     """A result file; what is wrong with it, as text, if it is damaged or of another version; None if it is missing."""
-    if not path.exists():
-        return None
+    return validated(path, Result) if path.exists() else None
+
+
+def validated(path: Path, shape: type[Content]) -> Content | str:
+    """A JSON file of a known shape; what is wrong with it, in a line that names the file."""
     try:
-        return Result.model_validate(read_json(path))
+        return shape.model_validate(read_json(path))
     except (DataError, OSError) as error:
         return str(error).splitlines()[0]
     except ValidationError as error:

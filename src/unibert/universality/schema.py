@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unibert.errors import DataError
-from unibert.files import read_json
+from unibert.benchmark.schema import validated
 
 SCHEMA = 1
 Count = Annotated[int, Field(ge=0)]
@@ -200,12 +199,4 @@ class Universality(Shape):
 
 def load_universality(path: Path) -> Universality | str:
     """One encoder's measures; what is wrong with the file, as text, if it is damaged or of another version."""
-    try:
-        return Universality.model_validate(read_json(path))
-    except (DataError, OSError) as error:
-        return str(error).splitlines()[0]
-    except ValidationError as error:
-        item = error.errors()[0]
-        where = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        return f"{path}: {where}: {message}" if where else f"{path}: {message}"
+    return validated(path, Universality)

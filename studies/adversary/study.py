@@ -24,6 +24,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from typing import Any
 from translations import write_translations
 
 from unibert import stages
-from unibert.errors import DataError, UniBertError
+from unibert.errors import DataError, Interrupted, UniBertError
 from unibert.files import atomic_file, write_json
 from unibert.processes import process_pool
 from unibert.recipe import Recipe
@@ -39,6 +40,8 @@ from unibert.recipe_file import load_recipe
 from unibert.universality.sentences import find_parallel
 
 HERE = Path(__file__).parent
+_stopped: list[bool] = []
+"""Of a process of the pool: whether it was told to stop."""
 LATE = {"start": 1000, "full": 2000}
 """Steps at which a late adversary begins and is whole; of 3,000."""
 MORE: dict[str, dict[str, int]] = {
@@ -120,25 +123,38 @@ def train_and_measure(recipe: Recipe, variant: Variant, seed: int) -> str:
     from unibert.universality.measure import measure_universality
 
     name = f"{variant.name}-seed{seed}"
+    if _stopped:  # a pool hands out one more than is asked for
+        raise Interrupted(f"{name}: not begun")
     base = recipe.pretrain.model_dump()
     changed = {table: {**base[table], **values} for table, values in variant.changes.items()}
     settings = type(recipe.pretrain).model_validate({**base, **changed})
     folder = recipe.output / "students" / name
-    pretrain(
-        settings,
-        name=name,
-        seed=seed,
-        tokens=recipe.output / "tokens",
-        tokenizer=recipe.output / "tokenizer",
-        output=folder,
-        teacher=str(recipe.output / "teacher" / "model") if settings.needs_teacher else None,
-        recipe=recipe.model_copy(update={"pretrain": settings, "seed": seed}).resolved(),
-    )
+    with telling_the_next():
+        pretrain(
+            settings,
+            name=name,
+            seed=seed,
+            tokens=recipe.output / "tokens",
+            tokenizer=recipe.output / "tokenizer",
+            output=folder,
+            teacher=str(recipe.output / "teacher" / "model") if settings.needs_teacher else None,
+            recipe=recipe.model_copy(update={"pretrain": settings, "seed": seed}).resolved(),
+        )
     wanted = recipe.universality.model_dump() | {"languages": recipe.corpus.languages}
     measured = UniversalitySettings.model_validate(wanted)
     material = find_material(measured, corpus_sizes(recipe.output / "corpus"))
     measure_universality(measured, [find_encoder(folder / "model", name)], material, folder / "universality")
     return name
+
+
+@contextmanager
+def telling_the_next() -> Iterator[None]:
+    """Whoever is told to stop in a training begins no other one."""
+    try:
+        yield
+    except Interrupted:
+        _stopped.append(True)
+        raise
 
 
 def fine_tune(recipe: Recipe, names: Sequence[str], seeds: Sequence[int], workers: int) -> None:
@@ -189,6 +205,9 @@ def main() -> None:
     except UniBertError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: what is finished is kept; the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
 
 
 def train_all(recipe: Recipe, chosen: Sequence[Variant], seeds: Sequence[int], options: argparse.Namespace) -> None:

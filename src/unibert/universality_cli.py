@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +56,7 @@ def universality(
         "models": model,
         "parallel": parallel,
         "text": text,
-        "languages": [code.strip() for codes in language for code in codes.split(",")] if language else None,
+        "languages": _codes(language),
         "sizes": sizes,
         "sentences": sentences,
         "layers": layers,
@@ -103,13 +103,18 @@ def neutralise(
         "models": [model],
         "text": text or [],
         "parallel": parallel or [],
-        "languages": [code.strip() for codes in language for code in codes.split(",")] if language else None,
+        "languages": _codes(language),
         "rank": rank,
         "sentences": sentences,
         "layers": "last",
     }
     print(neutralise_encoder(_settings(options), output))
     print(output)
+
+
+def _codes(given: Sequence[str] | None) -> list[str] | None:
+    """The codes of an option that may be given again, and hold several with commas between; None where it was not."""
+    return [code.strip() for codes in given for code in codes.split(",")] if given else None
 
 
 def _settings(options: Mapping[str, object]) -> UniversalitySettings:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unibert.report import universality_values as values
-from unibert.universality.disparity import disparity
+from unibert.universality.disparity import RESOURCES, disparity
 from unibert.universality.schema import Pair, Retrieval, Score
 from universality_support import UNKNOWN, make_disparity, make_universality
 
@@ -69,7 +69,7 @@ def test_thirds_are_those_of_the_disparity(sizes):
         assert found == {}
         return
     theirs = disparity("m", dict.fromkeys(sizes, 1.0), {"bytes": sizes}, draws=10).resources
-    assert {name: float(list(found.values()).count(name)) for name in values.RESOURCES} == {
+    assert {name: float(list(found.values()).count(name)) for name in RESOURCES} == {
         name: of["languages"] for name, of in theirs.items()
     }
     for more, fewer in (("high", "middle"), ("middle", "low")):

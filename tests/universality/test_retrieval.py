@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.neighbors import NearestNeighbors
 
 from unibert.errors import DataError
-from unibert.universality import retrieval
+from unibert.universality import disparity, retrieval
 from unibert.universality.retrieval import (
     Group,
     accuracy_at_1,
@@ -21,7 +21,6 @@ from unibert.universality.retrieval import (
     gap,
     gaps,
     measure_retrieval,
-    resource_thirds,
 )
 from unibert.universality.schema import Pair, Retrieval, Score
 
@@ -299,7 +298,7 @@ def test_groups_by_script_and_family():
     }
     assert list(by_group(table(scores), pairs, "family")) == ["Germanic", "Semitic", "Indo-Aryan", "unknown"]
     sizes = {"de": 900, "ar": 20, "ur": 10, "fr": 5000}
-    of_languages = resource_thirds(sizes, ["de", "ur", "ar", "xyz"])
+    of_languages = disparity.resource_thirds(sizes, ["de", "ur", "ar", "xyz"])
     groups = by_group(table(scores), pairs, of_languages)
     assert {name: group.pairs for name, group in groups.items()} == {
         "high": ["de-en"], "middle": ["ar-en"], "low": ["ur-en"], "unknown": ["xyz-en"]
@@ -309,9 +308,9 @@ def test_groups_by_script_and_family():
 
 @given(st.dictionaries(st.text("abcdef", min_size=2, max_size=3), st.integers(0, 5)))
 def test_thirds_are_of_one_size_and_in_order(sizes):
-    found = resource_thirds(sizes)
+    found = disparity.resource_thirds(sizes)
     assert found.keys() == sizes.keys()
-    members = [[code for code in sizes if found[code] == name] for name in retrieval.RESOURCES]
+    members = [[code for code in sizes if found[code] == name] for name in disparity.RESOURCES]
     counts = [len(group) for group in members]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] - counts[-1] <= 1

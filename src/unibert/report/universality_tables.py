@@ -9,6 +9,7 @@ from unibert.languages import language
 from unibert.report import universality_values as values
 from unibert.report.tables import Cell, Column, Table, words
 from unibert.report.wording import NOTHING, count, decimal, millions, percent, plural
+from unibert.universality.disparity import RESOURCES
 from unibert.universality.schema import Interval, Retrieval, Similarity, Treatment, Universality
 
 _NOT_MEASURED = "not measured"
@@ -141,9 +142,7 @@ def _group_table(
 ) -> Table:
     rows = []
     groups = {encoder.model: values.grouped(encoder, lambda code, e=encoder: key(e, code)) for encoder in found}  # type: ignore[misc]
-    order = (
-        list(values.RESOURCES) if name == "resources" else list(dict.fromkeys(g for of in groups.values() for g in of))
-    )
+    order = list(RESOURCES) if name == "resources" else list(dict.fromkeys(g for of in groups.values() for g in of))
     for group in order:
         for encoder in found:
             pairs = groups[encoder.model].get(group, [])
@@ -261,7 +260,7 @@ def resources_table(found: Sequence[Universality]) -> Table | None:
             if not disparity.resources:
                 continue
             cells = [words(measure), words(model)]
-            for group in values.RESOURCES:
+            for group in RESOURCES:
                 its = disparity.resources.get(group, {})
                 mean, worst = its.get("mean"), its.get("worst")
                 if mean is None:
@@ -274,7 +273,7 @@ def resources_table(found: Sequence[Universality]) -> Table | None:
     if not rows:
         return None
     columns = [Column("Measure", False), Column("Model", False)]
-    for group in values.RESOURCES:
+    for group in RESOURCES:
         columns += [Column(f"{group.capitalize()}, mean"), Column(f"{group.capitalize()}, worst")]
     notes = [
         "Thirds of the languages by bytes of text, with their number in brackets. Mean and worst are over the "

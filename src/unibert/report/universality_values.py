@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 from typing import Literal
 
-import numpy as np
-
 from unibert.benchmark.scores import Mean, mean_over_seeds
 from unibert.languages import language
 from unibert.report.scripts import script_name
+from unibert.universality.disparity import RESOURCES, resource_thirds
 from unibert.universality.schema import Disparity, Geometry, Probe, Retrieval, Similarity, Treatment, Universality
 
 TABLES: tuple[tuple[Similarity, Treatment], ...] = (
@@ -23,7 +22,6 @@ TABLES: tuple[tuple[Similarity, Treatment], ...] = (
     ("csls", "projected"),
 )
 """Every way to retrieve, in the order of columns and panels."""
-RESOURCES = ("high", "middle", "low")
 _SHOWN = {"unknown": "unknown pieces"}
 """What measures are called on the page, where their name alone says too little."""
 
@@ -98,11 +96,7 @@ def by_language(encoder: Universality, table: Retrieval | None) -> dict[str, flo
 
 def thirds(sizes: Mapping[str, int]) -> dict[str, str]:
     """The third by bytes that a language belongs to, as in `universality.disparity`; none with fewer than three."""
-    ranked = np.array(sorted(sizes, key=lambda code: (-sizes[code], code)))
-    if len(ranked) < len(RESOURCES):
-        return {}
-    parts = np.array_split(ranked, len(RESOURCES))
-    return {str(code): name for name, part in zip(RESOURCES, parts, strict=True) for code in part}
+    return resource_thirds(sizes) if len(sizes) >= len(RESOURCES) else {}
 
 
 def grouped(encoder: Universality, key: Callable[[str], str | None]) -> dict[str, list[str]]:

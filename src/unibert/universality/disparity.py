@@ -8,7 +8,7 @@ Shape suffixes: K languages, R draws, G groups of equal values in ascending orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -24,7 +24,8 @@ FEWEST_TO_CORRELATE = 6
 _FEWEST_FOR_GINI = 3
 _UNDEFINED = 0.05
 """A statistic that is not defined in more than this share of the draws gets no interval, and is left out."""
-_THIRDS = ("high", "middle", "low")
+RESOURCES = ("high", "middle", "low")
+"""Thirds of the languages by the size of their text."""
 
 
 def disparity(
@@ -117,6 +118,19 @@ def unspellable(spelling: Mapping[str, Spelling], bound: float = 0.5) -> list[st
     """
     found = [language for language, its in spelling.items() if its.unknown >= bound]
     return sorted(found, key=lambda language: (-spelling[language].unknown, language))
+
+
+def resource_thirds(sizes: Mapping[str, float], languages: Collection[str] | None = None) -> dict[str, str]:
+    """`high`, `middle` or `low` by language: thirds by the size of their text, the larger thirds first if uneven.
+
+    Args:
+        sizes: bytes by language.
+        languages: those to be divided, of which the ones of unknown size are left out; all that have a size when unset.
+    """
+    wanted = sizes.keys() if languages is None else set(languages) & sizes.keys()
+    ranked = sorted(wanted, key=lambda code: (-sizes[code], code))
+    thirds = np.array_split(np.arange(len(ranked)), len(RESOURCES))
+    return {ranked[place]: name for name, third in zip(RESOURCES, thirds, strict=True) for place in third}
 
 
 def gini(values: Sequence[float]) -> float:
@@ -235,12 +249,12 @@ def _thirds(
     values: Mapping[str, float], sizes: Mapping[str, float], higher_is_better: bool
 ) -> dict[str, dict[str, float]]:
     """The measure among the languages with much, some and little text; empty with fewer than three of known size."""
-    common = sorted((language for language in values if language in sizes), key=lambda code: (-sizes[code], code))
-    if len(common) < len(_THIRDS):
+    group_of = resource_thirds(sizes, values)
+    if len(group_of) < len(RESOURCES):
         return {}
     found = {}
-    for name, group in zip(_THIRDS, np.array_split(np.asarray(common), len(_THIRDS)), strict=True):
-        its = [values[str(language)] for language in group]
+    for name in RESOURCES:
+        its = [values[language] for language, group in group_of.items() if group == name]
         worst = min(its) if higher_is_better else max(its)
         found[name] = {"mean": fmean(its), "worst": float(worst), "languages": float(len(its))}
     return found

@@ -33,6 +33,12 @@ class Material:
     fingerprint: str
     """Of all of it."""
 
+    @property
+    def labelled(self) -> tuple[list[str], list[str]]:
+        """All of `texts` in a row, and the language of each."""
+        flat = [text for texts in self.texts.values() for text in texts]
+        return flat, [language for language, texts in self.texts.items() for _ in texts]
+
 
 def find_material(settings: UniversalitySettings, sizes: dict[str, int] | None = None) -> Material:
     """Read what the settings name.
@@ -50,6 +56,7 @@ def find_material(settings: UniversalitySettings, sizes: dict[str, int] | None =
             "universality.parallel and universality.text are both empty: there is nothing to measure on",
             "Name a folder of line-aligned translations (--parallel) or of text by language (--text).",
         )
+    least = min(LEAST_TEXTS, settings.sentences)  # `find_texts` gives no fewer
     left_out: dict[str, str] = {}
     parallel: list[Parallel] = []
     if settings.parallel:
@@ -59,9 +66,8 @@ def find_material(settings: UniversalitySettings, sizes: dict[str, int] | None =
         left_out |= {f"text of {language}": reason for language, reason in without.items()}
     else:
         texts = _texts_of(parallel, settings.sentences, settings.seeds[0])
-    least = min(LEAST_TEXTS, settings.sentences)
-    for language in [language for language, found in texts.items() if len(found) < least]:
-        left_out[f"text of {language}"] = f"{len(texts.pop(language))} sentences, fewer than {least}"
+        for language in [language for language, found in texts.items() if len(found) < least]:
+            left_out[f"text of {language}"] = f"{len(texts.pop(language))} sentences, fewer than {least}"
     if len(texts) < 2 and not parallel:
         raise DataError(
             f"universality: text in {len(texts)} language(s) with at least {least} sentences{_told(left_out)}",

@@ -170,10 +170,8 @@ class _Measurement:
     def embed_texts(self) -> dict[str, Spelling]:
         """The sentences of every language, for probe and geometry; and how the tokenizer spells them."""
         texts = self.material.texts
-        names = [language for language, found in texts.items() for _ in found]
-        self.names = names
+        flat, self.names = self.material.labelled
         self.several = len(texts) > 1
-        flat = [text for found in texts.values() for text in found]
         with progress_bar(len(flat), f"{self.encoder.name}: sentences", " sentences") as bar:
             self.vectors = self.embedder.embed(flat, self.layers, bar.update).layers_LND
         return {language: spelling(self.embedder.tokenizer, found) for language, found in texts.items()}

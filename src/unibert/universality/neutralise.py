@@ -38,8 +38,7 @@ def neutralise_encoder(settings: UniversalitySettings, folder: Path) -> str:
     material = find_material(settings)
     embedder = Embedder(encoder, settings.max_length)
     last = [embedder.layers]
-    names = [language for language, texts in material.texts.items() for _ in texts]
-    flat = [text for texts in material.texts.values() for text in texts]
+    flat, names = material.labelled
     with progress_bar(len(flat), "sentences", " sentences") as bar:
         vectors = embedder.embed(flat, last, bar.update).layers_LND[0]
     projection = fit_projection(vectors, names, settings.rank)

@@ -5,7 +5,7 @@ Shape suffixes: N sentences of a side, M of the other one, R rows computed at on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, get_args
@@ -23,8 +23,6 @@ from unibert.universality.schema import Pair, Retrieval, Score, Similarity, Trea
 NEIGHBOURS = 10
 """The k of CSLS, as in the paper that proposes it."""
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
-RESOURCES = ("high", "middle", "low")
-"""Thirds of the languages by the size of their text."""
 UNKNOWN = "unknown"
 """The group of languages of which nothing is known."""
 _TIE = 1e-12
@@ -172,7 +170,7 @@ def by_group(
         retrieval: of one layer, similarity and treatment.
         pairs: the languages and sizes of its pairs.
         key: `script` or `family` as the table of languages has them, or the group of each language (such as
-            `resource_thirds`), where those without one are `unknown`.
+            `disparity.resource_thirds`), where those without one are `unknown`.
     """
     members: dict[str, list[str]] = {}
     for name in sorted(retrieval.pairs, key=lambda name: (-retrieval.pairs[name].mean, name)):
@@ -190,19 +188,6 @@ def _group_of(code: str, key: Literal["script", "family"] | Mapping[str, str]) -
     if isinstance(key, str):
         return language(code).script if key == "script" else language(code).family
     return key.get(code, UNKNOWN)
-
-
-def resource_thirds(sizes: Mapping[str, float], languages: Collection[str] | None = None) -> dict[str, str]:
-    """`high`, `middle` or `low` by language: thirds by the size of their text, the larger thirds first if uneven.
-
-    Args:
-        sizes: bytes by language.
-        languages: those to be divided, of which the ones of unknown size are left out; all that have a size when unset.
-    """
-    wanted = sizes.keys() if languages is None else set(languages) & sizes.keys()
-    ranked = sorted(wanted, key=lambda code: (-sizes[code], code))
-    thirds = np.array_split(np.arange(len(ranked)), len(RESOURCES))
-    return {ranked[place]: name for name, third in zip(RESOURCES, thirds, strict=True) for place in third}
 
 
 def _without_mean(vectors_ND: np.ndarray, code: str, means: Mapping[str, np.ndarray] | None) -> np.ndarray:

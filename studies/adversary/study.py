@@ -42,8 +42,8 @@ from unibert.universality.sentences import find_parallel
 HERE = Path(__file__).parent
 _stopped: list[bool] = []
 """Of a process of the pool: whether it was told to stop."""
-LATE = {"start": 1000, "full": 2000}
-"""Steps at which a late adversary begins and is whole; of 3,000."""
+LATE = {"start": 1500, "full": 3000}
+"""Steps at which a late adversary begins and is whole; of 5,000."""
 MORE: dict[str, dict[str, int]] = {
     "mlp": {"hidden": 128},
     "steps5": {"steps": 5},

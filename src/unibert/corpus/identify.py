@@ -49,19 +49,21 @@ _ALSO = {
 
 # Wikipedia's code, then every ISO 639-3 code that is right for it; codes that are not here stand for themselves.
 _ISO_639_3 = """
-ab abk, af afr, als gsw, am amh, an arg, ar ara acm aeb apc arb arq ars ary arz shu, arz arz ara, as asm,
-az aze azb azj, azb azb aze, ba bak, be bel, be-tarask bel, bg bul, bn ben, br bre, bs bos cnr hbs hrv srp, ca cat,
-ce che, ckb ckb kur, cs ces, cv chv, cy cym, da dan, de deu, dv div, el ell, en eng, eo epo, es spa, et est ekk, eu eus,
-fa fas pes prs, fi fin, fo fao, fr fra, fy fry, ga gle, gd gla, gl glg, gn grn gug, gu guj, ha hau, he heb, hi hin,
-hr hrv bos cnr hbs srp, ht hat, hu hun, hy hye hyw, ia ina, id ind msa, io ido, is isl, it ita, ja jpn, jv jav, ka kat,
-kk kaz, km khm, kn kan, ko kor, ku kmr kur, ky kir, la lat, lb ltz, lg lug, li lim, lt lit, ltg ltg lav, lv lav lvs,
-lzh lzh zho, mg mlg plt, mi mri, min min msa, mk mkd, ml mal, mn mon khk, mr mar, mrj mrj chm, ms msa zlm zsm, mt mlt,
-my mya, nan nan zho, nb nob nor, nds-nl nds gos, ne nep npi, nl nld, nn nno nor, no nob nor, oc oci, or ori ory, os oss,
-pa pan, pl pol, pnb pnb lah, ps pus pbt, pt por, qu que qub quf qug quh qul qup qus quw quy quz qva qvc qve qvh qvi qvm
-qvn qvo qvs qvw qvz qwh qxh qxl qxn qxo qxr, rm roh, ro ron, ru rus, rw kin, sa san, sh hbs bos cnr hrv srp, si sin,
-simple eng, sk slk, sl slv, sn sna, so som, sq sqi aln als, sr srp bos cnr hbs hrv, ss ssw, st sot, su sun, sv swe,
-sw swa swh, ta tam, te tel, tg tgk, th tha, tl tgl fil, tn tsn, tr tur, ts tso, tt tat, ug uig, uk ukr, ur urd,
-uz uzb uzn, vi vie, vo vol, vro vro est, xh xho, yi yid ydd, yo yor, yue yue zho, zh zho cmn lzh wuu yue, zu zul
+ab abk, af afr, als gsw, am amh, an arg, ar ara acm aeb apc arb arq ars ary arz shu, arq arq ara, arz arz ara, as asm,
+az aze azb azj, azb azb aze, ba bak, be bel, be-tarask bel, ber kab rif shi shy taq tmh tzm zgh, bg bul, bn ben,
+br bre, bs bos cnr hbs hrv srp, ca cat, cbk-zam cbk, ce che, ch cha, ckb ckb kur, cs ces, cv chv, cy cym, da dan,
+de deu, dtp dtp kzj, dv div, el ell, en eng, eo epo, es spa, et est ekk, eu eus, fa fas pes prs, fi fin, fo fao,
+fr fra, fy fry, ga gle, gd gla, gl glg, gn grn gug, gu guj, ha hau, he heb, hi hin, hr hrv bos cnr hbs srp, ht hat,
+hu hun, hy hye hyw, ia ina, id ind msa, ie ile, io ido, is isl, it ita, ja jpn, jv jav, ka kat, kk kaz, km khm, kn kan,
+ko kor, ku kmr kur, kw cor, ky kir, kzj dtp kzj, la lat, lb ltz, lg lug, li lim, lt lit, ltg ltg lav, lv lav lvs,
+lzh lzh zho, max max msa, mg mlg plt, mhr mhr chm, mi mri, min min msa, mk mkd, ml mal, mn mon khk, mr mar,
+mrj mrj chm, ms msa zlm zsm, mt mlt, my mya, nan nan zho, nb nob nor, nds-nl nds gos, ne nep npi, nl nld, nn nno nor,
+no nob nor, oc oci, or ori ory, os oss, pa pan, pl pol, pnb pnb lah, ps pus pbt, pt por, qu que qub quf qug quh qul qup
+qus quw quy quz qva qvc qve qvh qvi qvm qvn qvo qvs qvw qvz qwh qxh qxl qxn qxo qxr, rm roh, ro ron, ru rus, rw kin,
+sa san, sh hbs bos cnr hrv srp, si sin, simple eng, sk slk, sl slv, sn sna, so som, sq sqi aln als,
+sr srp bos cnr hbs hrv, ss ssw, st sot, su sun, sv swe, sw swa swh, swg swg gsw, ta tam, te tel, tg tgk, th tha,
+tk tuk, tl tgl fil, tn tsn, tr tur, ts tso, tt tat, ug uig, uk ukr, ur urd, uz uzb uzn, vi vie, vo vol, vro vro est,
+wuu wuu zho, xh xho, yi yid ydd, yo yor, yue yue zho, zh zho cmn lzh wuu yue, zu zul
 """
 _ISO_CODES = {code: frozenset(right) for code, *right in (entry.split() for entry in _ISO_639_3.split(","))}
 

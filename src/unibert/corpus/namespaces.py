@@ -19,10 +19,12 @@ af: lêer, beeld; kategorie
 als: datei, bild; kategorie
 am: ስዕል; መደብ
 an: imachen, imagen; categoría
+ang: biliþ, ymele; flocc
 ar: ملف, صورة; تصنيف
 arz: ملف, صوره; تصنيف
 as: চিত্ৰ, চিত্র; শ্ৰেণী, শ্রেণী
 ast: ficheru, imaxe, imaxen; categoría
+awa: फाइल, चित्र; श्रेणी
 az: şəkil, fayl; kateqoriya
 azb: فایل, شکیل; بؤلمه
 ba: файл, рәсем; категория, төркөм
@@ -35,14 +37,17 @@ bpy: ছবি; থাক
 br: restr, skeudenn; rummad
 bs: datoteka, slika; kategorija
 ca: fitxer, imatge; categoria
+cbk-zam: archivo, imagen; categoría
 ce: файл; категори, кадегар
 ceb: payl, imahen; kategoriya
 ckb: پەڕگە, وێنە; پۆل
 cs: soubor, obrázek; kategorie
+csb: òbrôzk, plik; kategòrëjô
 cv: файл, ӳкерчĕк; категори
 cy: delwedd; categori
 da: fil, billede; kategori
 de: datei, bild; kategorie
+dsb: wobraz, dataja; kategorija
 dv: ފައިލު; ޤިސްމު
 el: αρχείο, εικόνα; κατηγορία
 en: file, image; category
@@ -70,6 +75,7 @@ hu: fájl, kép; kategória
 hy: պատկեր; կատեգորիա
 ia: imagine, file; categoria
 id: berkas, gambar; kategori
+ie: file, image; categorie
 io: arkivo, imajo; kategorio
 is: mynd; flokkur
 it: file, immagine; categoria
@@ -82,9 +88,11 @@ km: ឯកសារ, រូបភាព; ចំណាត់ថ្នាក់ក
 kn: ಚಿತ್ರ; ವರ್ಗ
 ko: 파일, 그림; 분류
 ku: wêne, dosya; kategorî
+kw: restren; klass, class
 ky: файл, сүрөт; категория
 la: fasciculus, imago; categoria
 lb: fichier, bild; kategorie
+lfn: fix, imaje; categoria
 li: plaetje, aafbeelding; categorie
 lmo: archivi, figura, immagine; categuria, categoria
 lt: vaizdas; kategorija
@@ -92,6 +100,7 @@ ltg: fails; kategoreja
 lv: attēls; kategorija
 lzh: 檔, 圖; 類, 分類
 mg: sary, rakitra; sokajy
+mhr: файл; категорий, категория
 min: berkas, gambar; kategori
 mk: податотека, слика; категорија
 ml: പ്രമാണം, ചിത്രം; വർഗ്ഗം, വിഭാഗം
@@ -144,6 +153,7 @@ ta: படிமம்; பகுப்பு
 te: దస్త్రం, బొమ్మ, ఫైలు; వర్గం
 tg: акс, файл; гурӯҳ
 th: ไฟล์, ภาพ; หมวดหมู่
+tk: faýl; kategoriýa
 tl: talaksan, larawan; kategorya, kaurian
 tr: dosya, resim; kategori
 tt: файл, рәсем, räsem; төркем, törkem
@@ -156,12 +166,13 @@ vi: tập tin, hình; thể loại
 vo: ragiv, magod; klad
 vro: pilt; katõgooria
 war: paypay; kaarangay
+wuu: 文件, 檔案, 档案, 图像, 圖像; 分类, 分類
 yi: טעקע, בילד; קאַטעגאָריע
 yo: fáìlì, àwòrán; ẹ̀ka
 yue: 檔案, 文件, 圖; 分類
 zh: 文件, 檔案, 档案, 图像, 圖像, 图片, 圖片; 分类, 分類
 """
-_ENGLISH = "bas cnh lg mi rw sn so ss st tn ts vot xh zu"
+_ENGLISH = "arq bas ber ch cnh dtp kzj lg max mi nov orv pam rw sn so ss st swg tn ts tzl vot xh zu"
 """Languages whose Wikipedia has the English names, or that have none."""
 
 # Names of other wikis and of other times, which pages copied between wikis still contain.
@@ -174,12 +185,12 @@ klas, toifa, קאטעגאריע, ໝວດ
 
 # Wikipedias whose languages are not in the table of languages: their old interlanguage links stand in many pages.
 _OTHER_WIKIPEDIAS = """
-aa ace ady ak alt ami ang anp arc ary atj av avk awa ay ban bat-smg bbc bcl be-x-old bg bh bi bjn blk bm bo bug bxr
-cbk-zam cdo ch cho chr chy co cr crh cs csb cu dag dga diq dsb dty dz ee egl eml ext fat ff fiu-vro fj fon frp frr fur
+aa ace ady ak alt ami anp arc ary atj av avk ay ban bat-smg bbc bcl be-x-old bg bh bi bjn blk bm bo bug bxr
+cdo cho chr chy co cr crh cs cu dag dga diq dty dz ee egl eml ext fat ff fiu-vro fj fon frp frr fur
 gag gan gcr glk gom gor got gpe guc gur guw gv hak haw hif ho hz ig igl ii ik ilo inh iu jam jbo kaa kbd kbp kcg kg ki
-kj kl knc koi kr krc ks ksh kus kv kw lad lbe lez lfn lij ln lo lrc mad mai map-bms mdf mh mhr mnw mo mos mrj mus mwl
-myv na nah nia nov nqo nrm nso nv ny olo om pag pam pap pcd pcm pdc pfl pi pih pnt pwn rmy rn roa-rup roa-tara rue sat
-sc sd se sg shi shn shy sk skr sm smn srn stq syl szl szy tay tcy tet ti tk tly to tpi trv tum tw ty tyv udm ve vep vls
+kj kl knc koi kr krc ks ksh kus kv lad lbe lez lij ln lo lrc mad mai map-bms mdf mh mnw mo mos mrj mus mwl
+myv na nah nia nqo nrm nso nv ny olo om pag pap pcd pcm pdc pfl pi pih pnt pwn rmy rn roa-rup roa-tara rue sat
+sc sd se sg shi shn shy sk skr sm smn srn stq syl szl szy tay tcy tet ti tly to tpi trv tum tw ty tyv udm ve vep vls
 wa wo wuu xal xmf za zea zgh zh-cn zh-tw zh-classical zh-min-nan zh-yue
 """
 

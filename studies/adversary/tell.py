@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,20 +21,26 @@ COLUMNS: dict[str, tuple[str, float, str]] = {
     "mlm": ("held-out loss", 1.0, ".3f"),
     "probe_linear": ("linear probe", 100.0, ".1f"),
     "probe_mlp": ("MLP probe", 100.0, ".1f"),
-    "raw": ("raw, last", 100.0, ".2f"),
-    "centred": ("centred, last", 100.0, ".2f"),
-    "raw_best": ("raw, best", 100.0, ".2f"),
-    "centred_best": ("centred, best", 100.0, ".2f"),
+    "anisotropy": ("anisotropy", 1.0, ".2f"),
+    "raw": ("Tatoeba, raw", 100.0, ".2f"),
+    "centred": ("centred", 100.0, ".2f"),
+    "projected": ("projected", 100.0, ".2f"),
+    "centred_best": ("centred, best layer", 100.0, ".2f"),
     "related_raw": ("related, raw", 100.0, ".2f"),
-    "related_centred": ("related, centred", 100.0, ".2f"),
-    "distant_centred": ("distant, centred", 100.0, ".2f"),
-    "csls_best": ("CSLS centred, best", 100.0, ".2f"),
+    "related_centred": ("centred", 100.0, ".2f"),
+    "related_projected": ("projected", 100.0, ".2f"),
+    "related_best": ("centred, best layer", 100.0, ".2f"),
+    "distant_raw": ("distant, raw", 100.0, ".2f"),
+    "distant_centred": ("centred", 100.0, ".2f"),
 }
 """Keys of a row: heading, factor, format.
 
-Retrieval in %, over both directions: on Tatoeba, the languages with English, at the last layer and at the layer that is
-best on average; and on translations of other sets between related and between distant languages, at the last layer.
+Retrieval in %, over both directions, by cosine: on Tatoeba, the languages with English; and on translations of other
+sets between related and between distant languages. At the last layer, unless it is at the best one.
 """
+NONE = "none"
+MOST_LOSS = 1.01
+"""Held-out loss against that without an adversary: what an adversary may cost."""
 
 
 def read_rows(run: Path) -> list[Row]:
@@ -62,29 +68,32 @@ def measures(found: Universality) -> Row:
     for name, pair in found.pairs.items():
         groups[group_of(name, pair)].add(name)
 
-    def mean_of(table: Retrieval, group: str) -> float:
+    def over_pairs(table: Retrieval, group: str) -> float:
         return mean(table.pairs[name].mean for name in groups[group])
 
     def at_last(treatment: str, group: str = "tatoeba") -> float:
         table = found.retrieval_at(last, "cosine", treatment)  # type: ignore[arg-type]
-        return mean_of(table, group) if table else 0.0
+        return over_pairs(table, group) if table else 0.0
 
-    def best(similarity: str, treatment: str) -> Retrieval:
-        tables = [r for r in found.retrieval if (r.similarity, r.treatment) == (similarity, treatment)]
-        return max(tables, key=lambda table: mean_of(table, "tatoeba"))
+    def best(group: str) -> Retrieval:
+        tables = [r for r in found.retrieval if (r.similarity, r.treatment) == ("cosine", "centred")]
+        return max(tables, key=lambda table: over_pairs(table, group))
 
-    centred = best("cosine", "centred")
+    centred = best("tatoeba")
     return {
         "probe_linear": probes["linear"],
         "probe_mlp": probes["mlp"],
         "raw": at_last("raw"),
         "centred": at_last("centred"),
-        "raw_best": mean_of(best("cosine", "raw"), "tatoeba"),
-        "centred_best": mean_of(centred, "tatoeba"),
+        "projected": at_last("projected"),
+        "centred_best": over_pairs(centred, "tatoeba"),
         "related_raw": at_last("raw", "related"),
         "related_centred": at_last("centred", "related"),
+        "related_projected": at_last("projected", "related"),
+        "related_best": over_pairs(best("related"), "related"),
+        "distant_raw": at_last("raw", "distant"),
         "distant_centred": at_last("centred", "distant"),
-        "csls_best": mean_of(best("csls", "centred"), "tatoeba"),
+        "anisotropy": next(geometry.anisotropy for geometry in found.geometry if geometry.layer == last),
         "best_layer": centred.layer,
         "pairs": {name: score.mean for name, score in centred.pairs.items()},
         "chance": mean(pair.chance for pair in found.pairs.values()),
@@ -133,6 +142,7 @@ def tell(rows: Sequence[Row], recipe: Recipe) -> str:
             shown([row["ner"][setting] for row in its if setting in row["ner"]], ".1f") for setting in ("each", "all")
         ]
         lines.append(f"| {variant} | {len(its)} | " + " | ".join([*cells, *ner]) + " |")
+    lines += ["", *against_none(by_variant)]
     hardware = made["hardware"]
     lines += [
         "",
@@ -141,6 +151,43 @@ def tell(rows: Sequence[Row], recipe: Recipe) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def against_none(by_variant: Mapping[str, Sequence[Row]]) -> list[str]:
+    """What an adversary costs and buys, seed by seed against the student that differs in nothing else.
+
+    The last two columns are the question whether it is worth having: against what centring alone gives, once for the
+    adversary's raw embeddings and once when both are centred.
+    """
+    reference = {row["seed"]: row for row in by_variant.get(NONE, [])}
+    lines = [
+        "Against none, seed by seed. Loss in % more; raw retrieval on Tatoeba times none's; in points: raw against",
+        "none's centred and projected, centred against none's centred on Tatoeba and between related languages.",
+        "",
+        "| student | seeds | loss, % | raw, times | raw - none centred | raw - none projected | centred - none centred "
+        "| related, raw - none centred | related, centred - none centred |",
+        "|---" * 9 + "|",
+    ]
+    for variant, its in by_variant.items():
+        pairs = [(row, reference[row["seed"]]) for row in its if row["seed"] in reference]
+        if variant == NONE or not pairs:
+            continue
+        columns: list[tuple[list[float], str]] = [
+            ([100 * (row["mlm"] / other["mlm"] - 1) for row, other in pairs], "+.2f"),
+            ([row["raw"] / other["raw"] for row, other in pairs], ".2f"),
+        ]
+        for key, base in (
+            ("raw", "centred"),
+            ("raw", "projected"),
+            ("centred", "centred"),
+            ("related_raw", "related_centred"),
+            ("related_centred", "related_centred"),
+        ):
+            columns.append(([100 * (row[key] - other[base]) for row, other in pairs], "+.2f"))
+        lines.append(
+            f"| {variant} | {len(pairs)} | " + " | ".join(shown(values, form) for values, form in columns) + " |"
+        )
+    return lines
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -156,7 +203,8 @@ def shown(values: Sequence[float], form: str) -> str:
     if not values:
         return ""
     found = mean_over_seeds(values)
-    return f"{found.value:{form}}" + (f" ± {found.margin:{form}}" if found.margin is not None else "")
+    margin = form.lstrip("+")
+    return f"{found.value:{form}}" + (f" ± {found.margin:{margin}}" if found.margin is not None else "")
 
 
 def draw(rows: Sequence[Row]) -> list[Picture]:
@@ -164,37 +212,57 @@ def draw(rows: Sequence[Row]) -> list[Picture]:
     if not rows:
         return []
     return [
-        pareto(rows, "pareto-retrieval", "retrieval, centred, best layer, %", lambda row: 100 * row["centred_best"]),
-        pareto(rows, "pareto-raw", "retrieval, raw, last layer, %", lambda row: 100 * row["raw"]),
-        pareto(rows, "pareto-probe", "linear probe's accuracy, last layer, %", lambda row: 100 * row["probe_linear"]),
+        pareto(rows, "pareto-raw", "Tatoeba, raw, %", "raw", {"centred": "centred", "projected": "projected"}),
+        pareto(rows, "pareto-centred", "Tatoeba, centred, %", "centred", {}),
+        pareto(rows, "pareto-related", "related languages, centred, %", "related_centred", {}),
+        pareto(rows, "pareto-probe", "linear probe's accuracy, %", "probe_linear", {}),
     ]
 
 
-def pareto(rows: Sequence[Row], name: str, label: str, value: Callable[[Row], float]) -> Picture:
-    """A point for each kind of student, coloured by its mode; hollow where the adversary begins late."""
+def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[str, str]) -> Picture:
+    """A point for each kind of student, coloured by its mode; hollow where the adversary begins late.
+
+    Args:
+        rows: of all students.
+        name: of the picture.
+        label: of the measure, which is that of the last layer.
+        key: of the measure in a row; times 100 on the axis.
+        free: what `none` reaches by a treatment that costs nothing, as lines across: name, key in a row.
+    """
     by_variant = grouped(rows)
     modes = list(dict.fromkeys(mode_of(variant) for variant in by_variant))
-    with canvas(320) as (figure, axes):
+    reference = by_variant.get(NONE, [])
+    with canvas(340) as (figure, axes):
         for variant, its in by_variant.items():
-            number = modes.index(mode_of(variant))
-            x, y = mean(row["mlm"] for row in its), mean(value(row) for row in its)
-            late = "-late" in variant
+            mode, late = mode_of(variant), "-late" in variant
+            number = modes.index(mode)
             axes.plot(
-                [x], [y], linestyle="none", marker=MARKERS[number], markersize=6, color=GROUPS[number],
-                markerfacecolor=PAPER if late else GROUPS[number],
-                label=modes[number] if variant == next(v for v in by_variant if mode_of(v) == modes[number]) else None,
+                [mean_of(its, "mlm")], [100 * mean_of(its, key)], linestyle="none", marker=MARKERS[number],
+                markersize=6, color=GROUPS[number], markerfacecolor=PAPER if late else GROUPS[number],
+                label=mode if variant == next(v for v in by_variant if mode_of(v) == mode) else None,
             )  # fmt: skip
-        reference = by_variant.get("none", [])
         if reference:
-            axes.axvline(1.01 * mean(row["mlm"] for row in reference), color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
-        axes.set_xlabel("held-out loss, nats per masked piece (dashed: none + 1 %)")
+            axes.axvline(MOST_LOSS * mean_of(reference, "mlm"), color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
+            for treatment, its_key in free.items():
+                height = 100 * mean_of(reference, its_key)
+                axes.axhline(height, color=SOFT, linewidth=0.8)
+                axes.annotate(
+                    f"none, {treatment}", (1, height), xycoords=("axes fraction", "data"), xytext=(-3, 2),
+                    textcoords="offset points", ha="right", va="bottom", fontsize="small", color=SOFT,
+                )  # fmt: skip
+        axes.set_xlabel("held-out loss, nats per masked piece (dashed: none + 1 %; hollow: late)")
         axes.set_ylabel(label)
         figure.legend(loc="outside lower left", ncols=3)
         told = [
-            f"{variant} {mean(row['mlm'] for row in its):.3f} and {mean(value(row) for row in its):.2f}"
+            f"{variant} {mean_of(its, 'mlm'):.3f} and {100 * mean_of(its, key):.2f}"
             for variant, its in by_variant.items()
         ]
         return to_picture(figure, name, f"Held-out loss and {label}: {'; '.join(told)}.")
+
+
+def mean_of(rows: Sequence[Row], key: str) -> float:
+    """Of a measure, over the seeds."""
+    return float(mean(row[key] for row in rows))
 
 
 def mode_of(variant: str) -> str:

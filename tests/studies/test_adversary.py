@@ -125,12 +125,17 @@ def test_the_table_and_the_figures_tell_what_was_measured(tell, recipe, tmp_path
     last = found.retrieval_at(found.layers, "cosine", "centred")
     assert rows[0]["related_centred"] == pytest.approx(last.pairs["es-pt"].mean)
     assert rows[0]["distant_centred"] == pytest.approx(last.pairs["zh-en (xnli.en-zh)"].mean)
-    lines = [line for line in tell.tell(rows, recipe).splitlines() if line.startswith("| ")]
+    told = tell.tell(rows, recipe)
+    lines = [line for line in told.splitlines() if line.startswith("| ")]
     cells = next(csv.reader([lines[1].replace(" | ", ",")], delimiter=","))
     assert cells[0].strip("| ") == "none"
     assert cells[1:3] == ["2", "4.100 ± 1.271"]
+    against = lines[-1].split(" | ")
+    assert against[:3] == ["| confusion-0.1-late", "1", "+12.50"]
+    assert float(against[3]) == pytest.approx(rows[0]["raw"] / rows[1]["raw"], abs=0.006)
+    assert float(against[4]) == pytest.approx(100 * (rows[0]["raw"] - rows[1]["centred"]), abs=0.006)
     pictures = tell.draw(rows)
-    assert {picture.name for picture in pictures} == {"pareto-retrieval", "pareto-raw", "pareto-probe"}
+    assert {picture.name for picture in pictures} == {"pareto-raw", "pareto-centred", "pareto-related", "pareto-probe"}
     assert all("confusion" in picture.file for picture in pictures)
     assert "No student" in tell.tell([], recipe)
     assert tell.draw([]) == []

@@ -39,8 +39,8 @@ Retrieval in %, over both directions, by cosine: on Tatoeba, the languages with 
 sets between related and between distant languages. At the last layer, unless it is at the best one.
 """
 NONE = "none"
-MOST_LOSS = 1.01
-"""Held-out loss against that without an adversary: what an adversary may cost."""
+MOST_LOSS = 1.0
+"""Held-out loss above that without an adversary, in %: what an adversary may cost."""
 
 
 def read_rows(run: Path) -> list[Row]:
@@ -232,25 +232,33 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
     by_variant = grouped(rows)
     modes = list(dict.fromkeys(mode_of(variant) for variant in by_variant))
     reference = by_variant.get(NONE, [])
+    lowest = mean_of(reference, "mlm") if reference else min(mean_of(its, "mlm") for its in by_variant.values())
     with canvas(340) as (figure, axes):
         for variant, its in by_variant.items():
             mode, late = mode_of(variant), "-late" in variant
             number = modes.index(mode)
+            place = (100 * (mean_of(its, "mlm") / lowest - 1), 100 * mean_of(its, key))
             axes.plot(
-                [mean_of(its, "mlm")], [100 * mean_of(its, key)], linestyle="none", marker=MARKERS[number],
-                markersize=6, color=GROUPS[number], markerfacecolor=PAPER if late else GROUPS[number],
+                *place, linestyle="none", marker=MARKERS[number], markersize=6, color=GROUPS[number],
+                markerfacecolor=PAPER if late else GROUPS[number],
                 label=mode if variant == next(v for v in by_variant if mode_of(v) == mode) else None,
             )  # fmt: skip
-        if reference:
-            axes.axvline(MOST_LOSS * mean_of(reference, "mlm"), color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
-            for treatment, its_key in free.items():
-                height = 100 * mean_of(reference, its_key)
-                axes.axhline(height, color=SOFT, linewidth=0.8)
-                axes.annotate(
-                    f"none, {treatment}", (1, height), xycoords=("axes fraction", "data"), xytext=(-3, 2),
-                    textcoords="offset points", ha="right", va="bottom", fontsize="small", color=SOFT,
-                )  # fmt: skip
-        axes.set_xlabel("held-out loss, nats per masked piece (dashed: none + 1 %; hollow: late)")
+            axes.annotate(
+                weight_of(variant), place, xytext=(5, 3), textcoords="offset points", fontsize="x-small", color=SOFT
+            )
+        for treatment, its_key in free.items() if reference else ():
+            height = 100 * mean_of(reference, its_key)
+            axes.axhline(height, color=SOFT, linewidth=0.8)
+            axes.annotate(
+                f"none, {treatment}", (1, height), xycoords=("axes fraction", "data"), xytext=(-3, 2),
+                textcoords="offset points", ha="right", va="bottom", fontsize="small", color=SOFT,
+            )  # fmt: skip
+        axes.axvline(MOST_LOSS, color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.set_xscale("symlog", linthresh=1)
+        axes.margins(0.1)
+        axes.autoscale_view()
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("held-out loss, % above none, logarithmic from 1 % on (hollow: late)")
         axes.set_ylabel(label)
         figure.legend(loc="outside lower left", ncols=3)
         told = [
@@ -263,6 +271,12 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
 def mean_of(rows: Sequence[Row], key: str) -> float:
     """Of a measure, over the seeds."""
     return float(mean(row[key] for row in rows))
+
+
+def weight_of(variant: str) -> str:
+    """`0.1`, `0.1, mlp`; nothing without an adversary."""
+    kept = variant.removeprefix(mode_of(variant).removesuffix(", distilled")).replace("-late", "").strip("-")
+    return kept.replace("-distilled", "").replace("distilled", "").replace("-", ", ", 1)
 
 
 def mode_of(variant: str) -> str:

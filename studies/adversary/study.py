@@ -50,6 +50,11 @@ MORE: dict[str, dict[str, int]] = {
     "mlp-steps5": {"hidden": 128, "steps": 5},
 }
 """Stronger discriminators."""
+WEIGHTS = {
+    "gradient-reversal": (0.01, 0.1, 1.0),
+    "confusion": (0.001, 0.01, 0.1, 1.0),  # the smallest was added when the second smallest did best
+    "loss-reversal": (0.01, 0.1, 1.0),
+}
 DISTILLED = {"distillation": {"weight": 0.4, "temperature": 2.0}}
 
 
@@ -65,8 +70,8 @@ class Variant:
 def variants() -> list[Variant]:
     """Every student of the study: modes by weights by schedules, then what varies around the middle of them."""
     found = [Variant("none", {}), Variant("none-distilled", DISTILLED)]
-    for mode in ("gradient-reversal", "confusion", "loss-reversal"):
-        for weight in (0.01, 0.1, 1.0):
+    for mode in WEIGHTS:
+        for weight in WEIGHTS[mode]:
             found.append(Variant(f"{mode}-{weight:g}", adversary(mode, weight)))
             found.append(Variant(f"{mode}-{weight:g}-late", adversary(mode, weight, **LATE)))
     for mode in ("gradient-reversal", "confusion"):

@@ -50,6 +50,8 @@ MORE: dict[str, dict[str, int]] = {
     "mlp-steps5": {"hidden": 128, "steps": 5},
 }
 """Stronger discriminators."""
+VARIED = 0.01
+"""The weight with which the discriminator and the distillation are varied: the best of confusion, late, seed 1."""
 WEIGHTS = {
     "gradient-reversal": (0.01, 0.1, 1.0),
     "confusion": (0.001, 0.01, 0.1, 1.0),  # the smallest was added when the second smallest did best
@@ -75,9 +77,10 @@ def variants() -> list[Variant]:
             found.append(Variant(f"{mode}-{weight:g}", adversary(mode, weight)))
             found.append(Variant(f"{mode}-{weight:g}-late", adversary(mode, weight, **LATE)))
     for mode in ("gradient-reversal", "confusion"):
+        late = adversary(mode, VARIED, **LATE)
         for name, more in MORE.items():
-            found.append(Variant(f"{mode}-0.1-late-{name}", adversary(mode, 0.1, **LATE, **more)))
-        found.append(Variant(f"{mode}-0.1-late-distilled", {**adversary(mode, 0.1, **LATE), **DISTILLED}))
+            found.append(Variant(f"{mode}-{VARIED:g}-late-{name}", adversary(mode, VARIED, **LATE, **more)))
+        found.append(Variant(f"{mode}-{VARIED:g}-late-distilled", {**late, **DISTILLED}))
     return found
 
 

@@ -29,6 +29,7 @@ FLOORS = [
     ["deploy"],
     ["stages"],
     ["quickstart"],
+    ["options"],
     ["data_cli", "report_cli", "tasks_cli", "universality_cli"],
     ["cli"],
     ["__main__"],

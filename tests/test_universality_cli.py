@@ -68,12 +68,18 @@ def test_a_model_by_option(model, data, tmp_path):
     [
         (["--layers", "first"], "universality.layers"),
         (["--language", "de"], "universality.languages"),
-        (["--language", ","], "universality.languages"),
     ],
 )
 def test_impossible_settings(options, told, model, data, tmp_path):
     with pytest.raises(RecipeError, match=told):
         call("universality", "--model", model, "--text", data, "--output", tmp_path / "o", *options)
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_option_that_names_nothing_is_refused(model, data, tmp_path):
+    told = call("universality", "--model", model, "--text", data, "--output", tmp_path / "o", "--language", ",")
+    assert told.exit_code == 2
+    assert "names nothing" in told.output
     assert not (tmp_path / "o").exists()
 
 
@@ -114,7 +120,10 @@ def test_a_model_that_fails_is_told_at_the_end_and_the_others_are_on_the_page(
     page = (tmp_path / "out" / "report" / "index.html").read_text(encoding="utf-8")
     assert 'id="universality"' in page
     assert "Models that are folders are called by the end of their path: tiny for" in page
-    assert not [path for path in (tmp_path / "out" / "universality").iterdir() if "broken" in path.name]
+    assert "broken.failed" in page
+    assert "not finite" in page
+    files = [path for path in (tmp_path / "out" / "universality").iterdir() if "broken" in path.name]
+    assert [path.suffix for path in files] == [".failed"]
 
 
 def test_neutralise_says_what_is_left_out_and_what_it_was_fitted_on(model, data, tmp_path):

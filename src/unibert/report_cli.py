@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from unibert.errors import RecipeError
 from unibert.files import see_that_it_can_be_written, write_json
+from unibert.options import listed
 from unibert.recipe_file import load_recipe
 
 _DEFAULT = "RUN"
@@ -98,7 +99,7 @@ def of_run(
     if against not in (None, "paper"):
         raise typer.BadParameter(f"{against!r} is not 'paper'", param_hint="--against")
     given = {"--model": model, "--language": language, "--task": task}
-    models, languages, tasks = (_listed(option, texts) for option, texts in given.items())
+    models, languages, tasks = (listed(option, texts) for option, texts in given.items())
     folder, title = _place(run, set_)
     if follow:
         if models or languages or tasks or against:
@@ -154,15 +155,3 @@ def _place(run: Path, overrides: list[str] | None) -> tuple[Path, str | None]:
         raise RecipeError(f"{run}: no such run folder or recipe", "Give a run's folder, or the recipe that makes it.")
     recipe = load_recipe(run, overrides or ())
     return recipe.output, recipe.name
-
-
-def _listed(option: str, given: list[str] | None) -> list[str]:
-    """The names of an option that may be given again, and hold several with commas between."""
-    found = []
-    for text in given or ():
-        names = [name for part in text.split(",") if (name := part.strip())]
-        if not names:
-            # Nothing asked for would be taken for everything.
-            raise typer.BadParameter(f"{text!r} names nothing; leave the option out for all", param_hint=option)
-        found += names
-    return found

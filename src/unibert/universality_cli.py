@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from unibert.errors import RecipeError
+from unibert.options import listed
 from unibert.recipe_file import load_recipe
 from unibert.universality_settings import UniversalitySettings
 
@@ -56,7 +57,7 @@ def universality(
         "models": model,
         "parallel": parallel,
         "text": text,
-        "languages": _codes(language),
+        "languages": listed("--language", language) or None,
         "sizes": sizes,
         "sentences": sentences,
         "layers": layers,
@@ -103,18 +104,13 @@ def neutralise(
         "models": [model],
         "text": text or [],
         "parallel": parallel or [],
-        "languages": _codes(language),
+        "languages": listed("--language", language) or None,
         "rank": rank,
         "sentences": sentences,
         "layers": "last",
     }
     print(neutralise_encoder(_settings(options), output))
     print(output)
-
-
-def _codes(given: Sequence[str] | None) -> list[str] | None:
-    """The codes of an option that may be given again, and hold several with commas between; None where it was not."""
-    return [code.strip() for codes in given for code in codes.split(",")] if given else None
 
 
 def _settings(options: Mapping[str, object]) -> UniversalitySettings:

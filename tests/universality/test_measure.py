@@ -1,5 +1,6 @@
 """Measuring encoders: every number is that of its own function, nothing is measured twice, nothing is averaged in."""
 
+import dataclasses
 import json
 
 import pytest
@@ -177,8 +178,19 @@ def test_an_encoder_that_is_not_a_number_is_named_and_the_others_are_measured(da
     assert "not finite" in failed["broken"]
     assert "broken" in capsys.readouterr().err
     assert not (tmp_path / "out" / "broken.json").exists()
+    assert "not finite" in (tmp_path / "out" / "broken.failed").read_text()
+    mended = dataclasses.replace(encoder, name="broken")
+    assert not measure_universality(wanted, [mended], find_material(wanted), tmp_path / "out")[1]
+    assert not (tmp_path / "out" / "broken.failed").exists()
     with pytest.raises(DataError, match="no encoder could be measured"):
         measure_universality(wanted, [broken], find_material(wanted), tmp_path / "alone")
+
+
+def test_a_name_that_is_too_long_for_a_file_is_cut_and_stays_its_own():
+    one, other = ("models/" + "Ж" * 300 + "/" + end for end in ("a", "b"))
+    assert file_name(one) != file_name(other)
+    assert len(file_name(one).encode()) <= 200
+    assert file_name("org/model") == "org--model"
 
 
 def test_translations_alone(data, encoder, tmp_path):

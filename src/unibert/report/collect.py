@@ -150,6 +150,9 @@ def _universality(folder: Path, gaps: list[Gap]) -> list[Universality]:
             gaps.append(Gap(name, "left out", f"{measured.model} is there twice; the first file is used"))
         else:
             found[measured.model] = measured
+    for path in sorted((folder / "universality").glob("*.failed")):
+        reason = " ".join(path.read_text(encoding="utf-8", errors="replace").split())
+        gaps.append(Gap(path.relative_to(folder).as_posix(), "incomplete", reason or "no reason was written"))
     return sorted(found.values(), key=lambda encoder: (encoder.parameters, encoder.model))
 
 

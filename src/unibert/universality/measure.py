@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from unibert.errors import DataError
-from unibert.files import fingerprint, make_folder, telling_of_full_disk, write_json
+from unibert.files import atomic_file, fingerprint, make_folder, telling_of_full_disk, write_json
 from unibert.models.neutral import (
     DIRECTIONS_ENDING,
     Projection,
@@ -43,6 +43,9 @@ from unibert.universality.schema import (
 from unibert.universality.sentences import Parallel
 from unibert.universality.spread import disparities
 from unibert.universality_settings import UniversalitySettings
+
+LONGEST_NAME = 160
+"""Bytes of a model's name that its files keep; with their endings they stay below what file systems take."""
 
 MEANS_ENDING = ".means.safetensors"
 """Of the name of a model's file of language means."""
@@ -78,19 +81,27 @@ def measure_universality(
     failed: dict[str, str] = {}
     with run_lock(folder):
         for encoder in encoders:
+            reason = folder / f"{file_name(encoder.name)}.failed"
             try:
                 found.append(_one(settings, encoder, material, folder, (metrics or {}).get(encoder.name, {})))
             except DataError as error:  # the other encoders can still be measured
                 print(f"error: {error}", file=sys.stderr)
                 failed[encoder.name] = error.message
+                with atomic_file(reason) as stream:  # the report tells it
+                    stream.write(f"{error.message}\n")
+            else:
+                reason.unlink(missing_ok=True)
     if not found:
         raise DataError("universality: no encoder could be measured", "See the errors above.")
     return found, failed
 
 
 def file_name(model: str) -> str:
-    """What the files of a model are called: its name without what a file's name cannot hold."""
-    return re.sub(r"[^\w.-]+", "--", model).strip("-.") or "model"
+    """What the files of a model are called: its name without what a file's name cannot hold, cut if it is too long."""
+    name = re.sub(r"[^\w.-]+", "--", model).strip("-.") or "model"
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    return name.encode()[-LONGEST_NAME:].decode(errors="ignore") + "-" + fingerprint({"model": model})[:8]
 
 
 def _one(

@@ -31,6 +31,7 @@ FLOORS = [
     ["quickstart"],
     ["options"],
     ["data_cli", "report_cli", "tasks_cli", "universality_cli"],
+    ["deploy_cli"],
     ["cli"],
     ["__main__"],
 ]

@@ -12,6 +12,7 @@ import typer
 
 from unibert import __version__
 from unibert.data_cli import data_app
+from unibert.deploy_cli import export, latency, prune, quantise, trim, web
 from unibert.errors import UniBertError
 from unibert.recipe import Recipe
 from unibert.recipe_file import load_recipe, to_toml
@@ -75,6 +76,9 @@ def main() -> None:
             "peft": "tasks",
             "matplotlib": "report",
             "jinja2": "report",
+            "onnx": "deploy",
+            "onnxruntime": "deploy",
+            "onnxscript": "deploy",
         }
         name = (error.name or "").partition(".")[0]
         if name not in extra:
@@ -219,6 +223,12 @@ def pretrain(
 
 app.command()(finetune)
 app.command()(predict)
+app.command()(export)
+app.command()(quantise)
+app.command()(trim)
+app.command()(prune)
+app.command()(latency)
+app.command()(web)
 
 
 @app.command()

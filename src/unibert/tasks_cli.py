@@ -76,7 +76,15 @@ def finetune(
         sts=sts,
     )
     result = run(
-        task, model, _files(train) or {}, _files(dev), _files(test), settings, seed, output, _pairs(column, "--column")
+        task,
+        model,
+        files_by_language(train) or {},
+        files_by_language(dev),
+        files_by_language(test),
+        settings,
+        seed,
+        output,
+        pairs(column, "--column"),
     )
     print(format_scores(result))
     print(output)
@@ -96,7 +104,7 @@ def predict(
     """Predict a file with a fine-tuned model."""
     from unibert.tasks.predicting import predict_file
 
-    samples = predict_file(model, input_, output, task=task, columns=_pairs(column, "--column"))
+    samples = predict_file(model, input_, output, task=task, columns=pairs(column, "--column"))
     print(f"{output}: {samples:,} predictions")
 
 
@@ -108,23 +116,24 @@ def _settings(**values: Any) -> FineTune:
         raise RecipeError("\n".join(problems), "See `unibert finetune --help`.") from None
 
 
-def _files(given: Sequence[str] | None) -> Mapping[str, Path | str] | Path | None:
+def files_by_language(given: Sequence[str] | None) -> Mapping[str, Path | str] | Path | None:
     """One file, or files by language."""
     if not given:
         return None
     if len(given) == 1 and ("=" not in given[0] or Path(given[0]).exists()):
         return Path(given[0])
-    return dict(_pairs(given, "a file"))
+    return dict(pairs(given, "a file"))
 
 
-def _pairs(given: Sequence[str] | None, what: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
+def pairs(given: Sequence[str] | None, what: str) -> dict[str, str]:
+    """NAME=VALUE, each name once; `what` names them in errors."""
+    found: dict[str, str] = {}
     for text in given or ():
         name, sign, value = text.partition("=")
         if not (sign and name and value):
             fix = "Write NAME=YOURS." if what == "--column" else "Several files need a language each: es=X."
             raise RecipeError(f"{what} {text!r}: NAME=VALUE is expected", fix)
-        if name in pairs:
+        if name in found:
             raise RecipeError(f"{what} {text!r}: {name} was given before", "Give each name once.")
-        pairs[name] = value
-    return pairs
+        found[name] = value
+    return found

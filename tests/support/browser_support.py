@@ -14,8 +14,12 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-def start_browser():
-    """The driver of a browser that keeps what its console says; it is ended when the caller goes on."""
+def start_browser(*more):
+    """The driver of a browser that keeps what its console says; it is ended when the caller goes on.
+
+    Args:
+        more: further switches of Chromium's.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (
@@ -24,6 +28,7 @@ def start_browser():
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--disable-background-networking",
+        *more,
     ):
         options.add_argument(argument)
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -13,6 +13,7 @@ from unibert.errors import DataError, RecipeError
 from unibert.files import read_json
 from unibert.recipe import Pretrain, Recipe
 from unibert.recipe_file import load_recipe
+from unibert.report.latency_file import Latency, latency_of
 from unibert.report.reading import Gap, may_exist, part, reason, without_folder
 from unibert.report.schema import Corpus, Tokens
 from unibert.report.trainings import Training, trainings
@@ -39,6 +40,8 @@ class Run:
     """The benchmark's runs by address; None where there is no plan."""
     universality: list[Universality] = field(default_factory=list)
     """An entry per encoder, the smallest first."""
+    latency: Latency | None = None
+    """How fast its models were found to be."""
 
     @property
     def name(self) -> str:
@@ -78,9 +81,9 @@ def collect(folder: Path) -> Run:
         # A benchmark of finished models: there was nothing to be made before it.
         gaps[:] = [gap for gap in gaps if gap.kind != "missing"]
     results = _results(folder, recipe, gaps, expected=not awaited)
-    measured = _universality(folder, gaps)
-    if measured and not (corpus or tokens or known or results):
-        # The universality of finished models: there was nothing to be made before it.
+    measured, latency = _universality(folder, gaps), latency_of(folder, gaps)
+    if (measured or latency) and not (corpus or tokens or known or results):
+        # The universality or the latency of finished models: there was nothing to be made before it.
         gaps[:] = [gap for gap in gaps if gap.kind != "missing"]
     elif not (recipe_text or corpus or tokens or known or results or stages) and all(
         gap.kind == "missing" for gap in gaps
@@ -96,7 +99,9 @@ def collect(folder: Path) -> Run:
                     Gap(f"corpus input {source.file}", "damaged", f"{source.damage}; what could be read is included")
                 )
     planned = _planned(folder / "benchmark")
-    return Run(folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited, planned, measured)
+    return Run(
+        folder, recipe, recipe_text, corpus, tokens, known, results, stages, gaps, awaited, planned, measured, latency
+    )
 
 
 def _recipe(folder: Path, gaps: list[Gap]) -> tuple[Recipe | None, str]:

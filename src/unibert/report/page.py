@@ -14,6 +14,7 @@ from unibert.report.collect import Run, collect
 from unibert.report.copies import contradictions
 from unibert.report.cost import costs
 from unibert.report.gain_groups import is_own
+from unibert.report.latency import latency_numbers, latency_section, latency_sentence
 from unibert.report.lineage import mismatches
 from unibert.report.names import with_short_names
 from unibert.report.origin import command_lines, provenance_table
@@ -84,6 +85,7 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
     for board, its in zip(found, found_gains, strict=True):
         rest.append(sections.benchmark_section(run, board, its, against_blocks(board, run) if against_paper else ()))
     rest.append(universality_section(run.universality, run.gaps))
+    rest.append(latency_section(run.latency, run.gaps))
     # A page that is written anew in a moment does without what takes longest to compute.
     differences = None
     if refresh is None:
@@ -96,8 +98,10 @@ def write_report(run: Run, title: str | None = None, refresh: int | None = None,
         paragraphs=[standing_sentence(standing, refresh) for standing in going]
         + opening(run, found, found_gains, [standing.group for standing in going], spent)
         + [names] * bool(names)
-        + [sentence for sentence in [universality_sentence(run.universality)] if sentence],
-        numbers=key_numbers(run, found, going, spent) + universality_numbers(run.universality),
+        + [told for told in (universality_sentence(run.universality), latency_sentence(run.latency)) if told],
+        numbers=key_numbers(run, found, going, spent)
+        + universality_numbers(run.universality)
+        + latency_numbers(run.latency),
         urgent=shown[0],
         sections=shown[1],
         gaps=run.gaps,

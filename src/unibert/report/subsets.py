@@ -10,6 +10,7 @@ from unibert.benchmark.schema import Result
 from unibert.errors import check_names
 from unibert.recipe import Recipe
 from unibert.report.collect import Run
+from unibert.report.latency_file import only
 from unibert.report.reading import Gap
 from unibert.report.wording import plural
 from unibert.universality.schema import Universality
@@ -36,6 +37,7 @@ def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), 
     plan = list((run.planned or {}).values())
     names = [*run.trainings, *(result.model for result in run.results), *(str(entry["model"]) for entry in plan)]
     names += [encoder.model for encoder in run.universality]
+    names += [model.name for model in run.latency.models] if run.latency else []
     _check("--model", models, names)
     codes = [
         *(code for result in run.results for code in result.scores),
@@ -69,6 +71,7 @@ def chosen(run: Run, models: Sequence[str] = (), languages: Sequence[str] = (), 
         run,
         results=found,
         universality=[_cut(encoder, set(languages)) if languages else encoder for encoder in encoders],
+        latency=only(run.latency, models),
         gaps=gaps,
         trainings={role: training for role, training in run.trainings.items() if not models or role in models},
         planned=_planned(run.planned, asked, models, languages),

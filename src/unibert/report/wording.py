@@ -68,6 +68,12 @@ def millions(parameters: int) -> str:
     return f"{parameters / 1e3:.1f} K" if parameters >= 1000 else str(parameters)
 
 
+def milliseconds(seconds: float) -> str:
+    """A time in milliseconds with three digits, without the unit: 1.23, 45.6, 789."""
+    value = seconds * 1000
+    return decimal(value, 2 if value < 9.995 else 1 if value < 99.95 else 0)
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units: 29 d 4 h, 2 h 13 min, 45.2 s."""
     if seconds < 59.95:

@@ -316,7 +316,7 @@ def _texts(
     """Texts by language; what is left out is told. None without any --text."""
     from unibert.universality.sentences import find_texts
 
-    codes = listed("--language", language)
+    codes = listed("--language", language) or None
     if not text:
         if codes:
             raise RecipeError("--language: there is no text to choose from", "Name it with --text.")

@@ -62,8 +62,8 @@ class Adversary(Settings):
     """`none`; `loss-reversal`: equation 5 read literally, student and discriminator both follow -L_adv (it runs off);
     `gradient-reversal`: the discriminator learns, the student follows the reversed gradient; `confusion`: the student
     pulls the discriminator's answer towards the uniform distribution."""
-    weight: NonNegativeFloat = 0.1
-    """lambda_adv of equation 5."""
+    weight: NonNegativeFloat = 0.01
+    """lambda_adv of equation 5. It counts against `mlm_weight`: see studies/adversary for what it buys."""
     hidden: PositiveInt | None = None
     """Width of the discriminator's hidden layers; a linear discriminator when unset."""
     depth: PositiveInt = 1
@@ -72,18 +72,28 @@ class Adversary(Settings):
     """The discriminator's own, at the end of the warm-up; the student's when unset. Follows the same schedule."""
     steps: PositiveInt = 1
     """Updates of the discriminator per update of the student, all on the same batch's embeddings."""
-    start: NonNegativeInt = 0
-    """Up to this step the weight is 0 for the student; the discriminator learns from step 0."""
-    full: NonNegativeInt = 0
-    """From this step on the weight is whole; it grows linearly between `start` and `full`."""
+    start: NonNegativeFloat = 0.3
+    """Up to this step, or below 1 this share of the steps, the weight is 0 for the student; the discriminator learns
+    from step 0. With `start = 0` and `full = 0` the weight is whole throughout."""
+    full: NonNegativeFloat = 0.6
+    """From this step or share on the weight is whole; it grows linearly between `start` and `full`."""
     bound: PositiveFloat = 50.0
     """Warn once when L_adv passes this value: the loss has run off and the model is no longer learning language."""
 
     @model_validator(mode="after")
     def _ramp_goes_up(self) -> Self:
-        if self.full and self.full < self.start:
-            raise ValueError(f"full ({self.full}) must not come before start ({self.start})")
+        for name, value in (("start", self.start), ("full", self.full)):
+            if value >= 1 and value != int(value):
+                raise ValueError(f"{name} ({value:g}) must be a whole number of steps, or below 1 a share of them")
+        # Between a step and a share nothing can be said before the number of steps is known: see `ramp`.
+        if self.full and self.full < self.start and (self.full < 1) == (self.start < 1):
+            raise ValueError(f"full ({self.full:g}) must not come before start ({self.start:g})")
         return self
+
+    def ramp(self, steps: int) -> tuple[int, int]:
+        """The step up to which the weight is 0, and the one from which on it is whole, of a training of `steps`."""
+        start, full = (round(value * steps) if value < 1 else int(value) for value in (self.start, self.full))
+        return start, max(start, full)
 
 
 class HiddenStates(Settings):
@@ -206,9 +216,9 @@ class Pretrain(Settings):
         if isinstance(self.students, list) and len(set(self.students)) < len(self.students):
             raise ValueError(f"students names a size twice: {', '.join(self.students)}")
         adversary = self.adversary
-        if adversary.mode != "none" and adversary.weight > 0 and adversary.start >= self.steps:
+        if adversary.mode != "none" and adversary.weight > 0 and adversary.ramp(self.steps)[0] >= self.steps:
             raise ValueError(
-                f"adversary.start ({adversary.start}) must be less than steps ({self.steps}): the adversary would "
+                f"adversary.start ({adversary.start:g}) must be less than steps ({self.steps}): the adversary would "
                 "never act"
             )
         if self.mlm_weight == 0 and not self.distillation.needs_teacher:

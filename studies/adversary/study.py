@@ -42,6 +42,8 @@ from unibert.universality.sentences import find_parallel
 HERE = Path(__file__).parent
 _stopped: list[bool] = []
 """Of a process of the pool: whether it was told to stop."""
+EARLY = {"start": 0, "full": 0}
+"""Whole from the first step."""
 LATE = {"start": 1500, "full": 3000}
 """Steps at which a late adversary begins and is whole; of 5,000."""
 MORE: dict[str, dict[str, int]] = {
@@ -74,7 +76,7 @@ def variants() -> list[Variant]:
     found = [Variant("none", {}), Variant("none-distilled", DISTILLED)]
     for mode in WEIGHTS:
         for weight in WEIGHTS[mode]:
-            found.append(Variant(f"{mode}-{weight:g}", adversary(mode, weight)))
+            found.append(Variant(f"{mode}-{weight:g}", adversary(mode, weight, **EARLY)))
             found.append(Variant(f"{mode}-{weight:g}-late", adversary(mode, weight, **LATE)))
     for mode in ("gradient-reversal", "confusion"):
         late = adversary(mode, VARIED, **LATE)

@@ -238,9 +238,10 @@ def _limits(summary: Mapping[str, Any]) -> str:
     ]
     if _is_opposed(summary):
         points.append(
-            "The adversary does not make embeddings free of language. In small studies of this method a new linear "
-            "classifier still found the language of nearly every sentence, and subtracting each language's mean "
-            "embedding, which costs nothing, made translations find each other as well as the adversary did."
+            "The adversary does not make embeddings free of language. In a small study of this method a new linear "
+            "classifier still found the language of 97 % of sentences. Translations found each other twice as often "
+            "as without it; subtracting each language's mean embedding, which costs nothing, did at least as much, and "
+            "both together did the most."
         )
     if unknown:
         worst = sorted(unknown.items(), key=lambda item: -item[1])

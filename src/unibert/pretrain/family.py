@@ -110,7 +110,7 @@ class Member:
 
     def learn(self, step: int, batch: MicroBatch, teacher: TeacherAnswer, totals: Totals, more_follow: bool) -> None:
         """Add a micro-batch's gradient."""
-        weight = adversary_weight(step, self.settings.adversary)
+        weight = adversary_weight(step, self.settings)
         objective = without_synchronisation(self.objective, skip=more_follow)
         loss, measures, pooled_BD = objective(batch, teacher, totals, self.discriminator, weight)
         # Gradients are averaged over the processes, while the totals already cover them all.
@@ -139,7 +139,7 @@ class Member:
         adversary = self.settings.adversary
         own = adversary.learning_rate
         rate = learning_rate(step, self.settings) * (own / self.settings.learning_rate if own else 1.0)
-        weight = adversary_weight(step, adversary)
+        weight = adversary_weight(step, self.settings)
         _set_rate(self.discriminator_optimizer, rate)
         parameters = list(self.discriminator.parameters())
         for _ in range(adversary.steps):

@@ -166,7 +166,8 @@ def summarise(
         "objective": {
             "mlm": settings.mlm_weight,
             "label_smoothing": settings.label_smoothing,
-            "adversary": plain["adversary"],
+            "adversary": plain["adversary"]
+            | dict(zip(("start", "full"), settings.adversary.ramp(settings.steps), strict=True)),
             "distillation": plain["distillation"],
         },
         "training": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unibert.recipe import Adversary, Pretrain
+from unibert.recipe import Pretrain
 
 
 def learning_rate(step: int, settings: Pretrain) -> float:
@@ -13,10 +13,12 @@ def learning_rate(step: int, settings: Pretrain) -> float:
     return settings.learning_rate * left / max(1, settings.steps - settings.warmup_steps)
 
 
-def adversary_weight(step: int, settings: Adversary) -> float:
-    """0 before `start`, whole from `full` on, linear between."""
-    if step < settings.start:
+def adversary_weight(step: int, settings: Pretrain) -> float:
+    """0 before `adversary.start`, whole from `adversary.full` on, linear between."""
+    weight = settings.adversary.weight
+    start, full = settings.adversary.ramp(settings.steps)
+    if step < start:
         return 0.0
-    if step >= settings.full:
-        return settings.weight
-    return settings.weight * (step - settings.start) / (settings.full - settings.start)
+    if step >= full:
+        return weight
+    return weight * (step - start) / (full - start)

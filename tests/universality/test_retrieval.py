@@ -13,16 +13,12 @@ from sklearn.neighbors import NearestNeighbors
 from unibert.errors import DataError
 from unibert.universality import disparity, retrieval
 from unibert.universality.retrieval import (
-    Group,
     accuracy_at_1,
-    by_group,
     centred,
     csls,
-    gap,
-    gaps,
     measure_retrieval,
 )
-from unibert.universality.schema import Pair, Retrieval, Score
+from unibert.universality.schema import Pair, Score
 
 SIMILARITIES = ("cosine", "csls")
 
@@ -36,11 +32,6 @@ def sides(count: int = 60, width: int = 8, noise: float = 1.0, seed: int = 0) ->
 
 def pair(code: str, sentences: int = 60) -> Pair:
     return Pair(language=code, other="en", sentences=sentences, chance=1 / sentences)
-
-
-def table(scores: dict[str, float], layer: int = 4, treatment: str = "raw", similarity: str = "cosine") -> Retrieval:
-    of_pairs = {name: Score(forth=value, back=value) for name, value in scores.items()}
-    return Retrieval(layer=layer, similarity=similarity, treatment=treatment, pairs=of_pairs)
 
 
 # By hand -------------------------------------------------------------------------------------------------------------
@@ -241,8 +232,6 @@ def test_centring_finds_what_an_offset_hid():
     assert raw.layer == 3
     assert raw.pairs["de-en"].mean < 0.5
     assert without.pairs["de-en"].mean == raw.pairs["ur-en"].mean == 1
-    assert gaps(raw, without) == {"de-en": 1 - raw.pairs["de-en"].mean, "ur-en": without.pairs["ur-en"].mean - 1}
-    assert gap(raw, without) == pytest.approx((1 - raw.pairs["de-en"].mean) / 2)
 
 
 def test_centring_removes_each_sides_own_mean():
@@ -277,33 +266,7 @@ def test_a_projection_is_a_treatment_of_its_own():
     assert found[2].mean > 0.9 > found[0].mean
 
 
-def test_a_gap_between_other_things_is_refused():
-    raw = table({"de-en": 0.5})
-    for other in (table({"de-en": 0.5}, layer=3), table({"ur-en": 0.5}), table({"de-en": 0.5}, similarity="csls")):
-        with pytest.raises(DataError, match="not of the same pairs"):
-            gap(raw, other)
-    assert gap(table({}), table({}, treatment="centred")) == 0
-
-
 # Groups --------------------------------------------------------------------------------------------------------------
-
-
-def test_groups_by_script_and_family():
-    scores = {"de-en": 0.9, "ur-en": 0.3, "ar-en": 0.5, "xyz-en": 0.1}
-    pairs = {name: pair(name.removesuffix("-en"), size) for name, size in zip(scores, (100, 200, 400, 10), strict=True)}
-    assert by_group(table(scores), pairs, "script") == {
-        "Latn": Group(0.9, 1 / 100, ["de-en"]),
-        "Arab": Group(0.4, pytest.approx((1 / 200 + 1 / 400) / 2), ["ar-en", "ur-en"]),
-        "Zyyy": Group(0.1, 1 / 10, ["xyz-en"]),
-    }
-    assert list(by_group(table(scores), pairs, "family")) == ["Germanic", "Semitic", "Indo-Aryan", "unknown"]
-    sizes = {"de": 900, "ar": 20, "ur": 10, "fr": 5000}
-    of_languages = disparity.resource_thirds(sizes, ["de", "ur", "ar", "xyz"])
-    groups = by_group(table(scores), pairs, of_languages)
-    assert {name: group.pairs for name, group in groups.items()} == {
-        "high": ["de-en"], "middle": ["ar-en"], "low": ["ur-en"], "unknown": ["xyz-en"]
-    }  # fmt: skip
-    assert by_group(table({}), {}, "script") == {}
 
 
 @given(st.dictionaries(st.text("abcdef", min_size=2, max_size=3), st.integers(0, 5)))

@@ -6,16 +6,13 @@ Shape suffixes: N sentences of a side, M of the other one, R rows computed at on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unibert.errors import DataError
-from unibert.languages import language
 from unibert.models.precision import best_device
 from unibert.progress import progress_bar
 from unibert.universality.schema import Pair, Retrieval, Score, Similarity, Treatment
@@ -23,8 +20,6 @@ from unibert.universality.schema import Pair, Retrieval, Score, Similarity, Trea
 NEIGHBOURS = 10
 """The k of CSLS, as in the paper that proposes it."""
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
-UNKNOWN = "unknown"
-"""The group of languages of which nothing is known."""
 _TIE = 1e-12
 """Similarities that differ by less are equal: rounding in float64 is 100 times smaller."""
 _AT_ONCE = 2**24
@@ -126,68 +121,6 @@ def measure_retrieval(
         Retrieval(layer=layer, similarity=similarity, treatment=treatment, pairs=scores)
         for (treatment, similarity), scores in found.items()
     ]
-
-
-def gaps(raw: Retrieval, centred: Retrieval) -> dict[str, float]:
-    """How much more is found once the means are removed, by pair: a difference of accuracies, from -1 to 1.
-
-    Raises:
-        DataError: the two are not of the same layer, similarity and pairs.
-    """
-    if (raw.layer, raw.similarity, set(raw.pairs)) != (centred.layer, centred.similarity, set(centred.pairs)):
-        raise DataError(
-            f"retrieval: layer {raw.layer} by {raw.similarity} and layer {centred.layer} by {centred.similarity} "
-            "are not of the same pairs",
-            "Compare treatments of the same layer, similarity and files.",
-        )
-    return {name: centred.pairs[name].mean - score.mean for name, score in raw.pairs.items()}
-
-
-def gap(raw: Retrieval, centred: Retrieval) -> float:
-    """The mean of `gaps` over the pairs; 0 without any."""
-    found = gaps(raw, centred)
-    return fmean(found.values()) if found else 0.0
-
-
-@dataclass(frozen=True)
-class Group:
-    """Retrieval over the pairs of languages that have something in common."""
-
-    mean: float
-    """Of both directions, over the pairs."""
-    chance: float
-    """Of the same pairs."""
-    pairs: list[str]
-    """Their names, the best first."""
-
-
-def by_group(
-    retrieval: Retrieval, pairs: Mapping[str, Pair], key: Literal["script", "family"] | Mapping[str, str]
-) -> dict[str, Group]:
-    """Retrieval by group of the languages that are not English, the best group first.
-
-    Args:
-        retrieval: of one layer, similarity and treatment.
-        pairs: the languages and sizes of its pairs.
-        key: `script` or `family` as the table of languages has them, or the group of each language (such as
-            `disparity.resource_thirds`), where those without one are `unknown`.
-    """
-    members: dict[str, list[str]] = {}
-    for name in sorted(retrieval.pairs, key=lambda name: (-retrieval.pairs[name].mean, name)):
-        members.setdefault(_group_of(pairs[name].language, key), []).append(name)
-    groups = {
-        group: Group(
-            fmean(retrieval.pairs[name].mean for name in names), fmean(pairs[name].chance for name in names), names
-        )
-        for group, names in members.items()
-    }
-    return dict(sorted(groups.items(), key=lambda item: (-item[1].mean, item[0])))
-
-
-def _group_of(code: str, key: Literal["script", "family"] | Mapping[str, str]) -> str:
-    if isinstance(key, str):
-        return language(code).script if key == "script" else language(code).family
-    return key.get(code, UNKNOWN)
 
 
 def _without_mean(vectors_ND: np.ndarray, code: str, means: Mapping[str, np.ndarray] | None) -> np.ndarray:

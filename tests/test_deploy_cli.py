@@ -1,5 +1,6 @@
 """`unibert export` and `unibert quantise`, as they are typed."""
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from unibert.cli import app
 from unibert.deploy import export as export_module
 from unibert.deploy.parity import ParityFailed
 from unibert.deploy.quality import QualityTooLow
-from unibert.errors import DataError, RecipeError
+from unibert.errors import DataError, Interrupted, RecipeError
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,17 @@ def test_the_record_is_json_of_this_schema(made: Path) -> None:
         "tokenizer_sha256",
         "versions",
     } <= set(record)
+
+
+@pytest.mark.parametrize("verb", ["export", "trim", "latency"])
+def test_ctrl_c_says_that_nothing_was_written(
+    verb: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, function in (("export", "export_model"), ("trim", "trim_on_files"), ("latency", "measure_latency")):
+        monkeypatch.setattr(importlib.import_module(f"unibert.deploy.{module}"), function, stop)
+    with pytest.raises(Interrupted, match=r"nothing was written to .*out"):
+        call(verb, made / "model", "--output", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -86,7 +86,7 @@ export class Panel {
     try {
       asked = question();
     } catch (error) {
-      this.#say(error.message, true);
+      this.#refuse(error);
       return;
     }
     // Not `disabled`: a button that is would lose the keyboard's focus.
@@ -108,12 +108,18 @@ export class Panel {
       }
       this.#say(show(answer, asked, chosen));
     } catch (error) {
-      this.#say(error.message, true);
+      this.#refuse(error);
     } finally {
       progress.hidden = true;
       busy(false);
       this.#tellCosts();
     }
+  }
+
+  /** Says what went wrong; the answer to an earlier question would be taken for that to this one. */
+  #refuse(error) {
+    this.#parts.result.replaceChildren();
+    this.#say(error.message, true);
   }
 
   async #load(chosen) {

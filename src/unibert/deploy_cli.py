@@ -10,6 +10,7 @@ import typer
 
 from unibert.errors import DataError, Interrupted, RecipeError
 from unibert.options import listed
+from unibert.stopping import telling_of_interruption
 from unibert.tasks_cli import Columns, files_by_language, pairs
 from unibert.universality_cli import Languages, Texts
 
@@ -53,10 +54,11 @@ def export(
     from unibert.deploy.export import export_model
     from unibert.deploy.parity import TEXTS, ParityFailed, format_parity
 
-    texts = _texts(text, language, TEXTS, seed)
+    kind: Any = for_
     try:
-        kind: Any = for_
-        result = export_model(model, output, kind, texts, tolerance)
+        with telling_of_interruption(output):
+            texts = _texts(text, language, TEXTS, seed)
+            result = export_model(model, output, kind, texts, tolerance)
     except ParityFailed as error:
         print(format_parity(error.found))
         raise
@@ -93,19 +95,12 @@ def quantise(
     from unibert.deploy.quality import QualityTooLow
     from unibert.deploy.quantise import TEXTS, quantise_model
 
-    texts = _texts(text, language, TEXTS, seed)
     kept: Any = precision
+    labelled, columns = files_by_language(data), pairs(column, "--column")
     try:
-        result = quantise_model(
-            folder,
-            texts,
-            files_by_language(data),
-            max_drop,
-            min_cosine,
-            kept,
-            reduce_range,
-            pairs(column, "--column"),
-        )
+        with telling_of_interruption(folder):
+            texts = _texts(text, language, TEXTS, seed)
+            result = quantise_model(folder, texts, labelled, max_drop, min_cosine, kept, reduce_range, columns)
     except QualityTooLow as error:
         print(error.table)
         raise
@@ -145,7 +140,8 @@ def trim(
 
     chosen = listed("--languages", languages) or None
     choice = Choice(coverage, minimum_count, pieces)
-    found = trim_on_files(model, output, text or (), chosen, choice, min_coverage, texts, seed)
+    with telling_of_interruption(output):
+        found = trim_on_files(model, output, text or (), chosen, choice, min_coverage, texts, seed)
     print(format_trimmed(found.facts()))
     print(output)
 
@@ -258,8 +254,9 @@ def latency(
         seconds=seconds,
         rounds=rounds,
     )
-    see_that_it_can_be_written(output / FILE)
-    found = measure_latency(model, settings)
+    see_that_it_can_be_written(output / FILE if output.is_dir() else output)
+    with telling_of_interruption(output):
+        found = measure_latency(model, settings)
     page = write_latency(found, output)
     print(format_latency(found))
     print(f"report: {page}")

@@ -7,8 +7,12 @@ import os
 import signal
 import stat
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
+
+from unibert.errors import Interrupted
 
 _ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 """Ctrl-C; `kill` and whoever shuts a machine down; a terminal that was closed; what Slurm sends ahead of a time limit
@@ -51,6 +55,23 @@ class StopRequest:
         self.asked = True
         if name == "SIGHUP":
             _leave_terminal()
+
+
+@contextlib.contextmanager
+def telling_of_interruption(output: Path | str) -> Iterator[None]:
+    """Say of work that is all or nothing that nothing came of it; other commands go on where they were.
+
+    Args:
+        output: what would have been written.
+
+    Raises:
+        Interrupted: on Ctrl-C, or a signal that is taken for it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        fix = "Run the same command again; it begins anew."
+        raise Interrupted(f"interrupted: nothing was written to {output}", fix) from None
 
 
 def _leave_terminal() -> None:

@@ -16,7 +16,7 @@ from unibert.deploy.export import export_model
 from unibert.deploy.parity import ParityFailed
 from unibert.deploy.session import open_exported, open_session, read_record, run_session
 from unibert.deploy.source import load_deployable
-from unibert.errors import DataError
+from unibert.errors import DataError, RecipeError
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,11 @@ def test_an_earlier_export_stays_when_the_new_one_fails(
     with pytest.raises(ParityFailed):
         export_model(folders["source"], there, texts=TEXTS, tolerance=0.0)
     assert (there / "unibert_export.json").read_text() == before
+    with pytest.raises(RecipeError, match="--tolerance inf"):
+        export_model(folders["source"], there, texts=TEXTS, tolerance=float("inf"))
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="a link to something that is not there"):
+        export_model(folders["source"], tmp_path / "dangling")
     export_model(folders["source"], there, texts={"de": TEXTS["de"]})
     assert set(read_record(there)["parity"]["languages"]) == {"one piece", "de"}
 

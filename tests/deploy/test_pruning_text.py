@@ -72,7 +72,7 @@ def test_text_is_refused_that_is_too_little_or_of_no_language(tmp_path: Path) ->
     (texts / "ru.txt").write_text("\n".join(sentences(9, 5)), encoding="utf-8")
     found, left_out = read_texts([texts], None, 200, 1)
     assert {code: len(its) for code, its in found.items()} == {"de": 60, "fr": 60}
-    assert "9 texts" in left_out["ru"]
+    assert "9 different texts" in left_out["ru"]
     with pytest.raises(DataError, match="too little text to prune by"):
         read_texts([texts / "ru.txt"], None, 200, 1)
     with pytest.raises(DataError, match="too little text"):

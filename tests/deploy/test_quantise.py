@@ -1,6 +1,7 @@
 """Quantising an exported folder: what is written, what is measured, and what is refused without a trace."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from deploy_support import TEXTS, write_model
 from ner_support import tiny_tokenizer, write_conll, write_tiny_bert
 from unibert.deploy.export import export_model
 from unibert.deploy.quality import QualityTooLow
-from unibert.deploy.quantise import quantise_model
+from unibert.deploy.quantise import Precision, quantise_model
+from unibert.deploy.quantised_graph import convert_to_float16
 from unibert.deploy.session import open_exported, read_record, run_session
 from unibert.errors import DataError, RecipeError
 from unibert.recipe import FineTune
@@ -129,15 +131,37 @@ def test_texts_and_options_that_are_refused(folder: Path) -> None:
         quantise_model(folder, TEXTS, precision="int4")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no model of a task"):
         quantise_model(folder, TEXTS, folder / "README.md")
+    with pytest.raises(RecipeError, match="--min-cosine nan: not a finite number"):
+        quantise_model(folder, TEXTS, minimum_cosine=math.nan)
     assert contents(folder) == before
 
 
 def test_folders_that_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not an exported model"):
         quantise_model(write_model(tmp_path / "m"))
+    with pytest.raises(DataError, match=r"README\.md: is a file"):
+        quantise_model(folder / "README.md")
+    damaged = Path(shutil.copytree(folder, tmp_path / "damaged"))
+    record = json.loads((damaged / "unibert_export.json").read_text())
+    (damaged / "unibert_export.json").write_text(json.dumps({**record, "bytes": []}))
+    before = contents(damaged)
+    with pytest.raises(DataError, match="bytes is missing or damaged"):
+        quantise_model(damaged, TEXTS)
+    assert contents(damaged) == before
     (folder / "onnx" / "model.onnx").unlink()
     with pytest.raises(DataError, match=r"model\.onnx: no such file"):
         quantise_model(folder)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_what_has_no_weights_in_float32_is_named(folder: Path, precision: Precision) -> None:
+    (folder / "onnx" / "model.onnx").write_bytes(
+        convert_to_float16(onnx.load(folder / "onnx" / "model.onnx")).SerializeToString()
+    )
+    before = contents(folder)
+    with pytest.raises(DataError, match=r"model\.onnx: has no weights in float32"):
+        quantise_model(folder, TEXTS, precision=precision)
+    assert contents(folder) == before
 
 
 def test_an_onnx_file_of_another_tokenizer(folder: Path) -> None:

@@ -107,7 +107,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no architecture": (lambda f: change(f, model_type=None), "not named in config.json"),
     "a decoder": (lambda f: change(f, is_decoder=True), "set up as a decoder"),
     "another head": (lambda f: change(f, architectures=["BertForMultipleChoice"]), "BertForMultipleChoice, which is"),
-    "another shape": (lambda f: change(f, intermediate_size=48), "cannot be loaded"),
+    "another shape": (lambda f: change(f, intermediate_size=48), r"is of shape \[\d+.*\] in the weights, of \[48"),
+    "fewer layers": (lambda f: change(f, num_hidden_layers=1), r"layers that config.json does not .*layer\.1\."),
+    "no layers": (lambda f: change(f, num_hidden_layers=0), r"layers that config.json does not .*layer\.0\."),
+    "a width that is a word": (lambda f: change(f, hidden_size="big"), r"config\.json cannot be read"),
     "damaged weights": (lambda f: (f / "model.safetensors").write_bytes(b"\x08" * 300), "cannot be loaded"),
     "damaged tokenizer": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer in .* cannot be loaded"),
     "a layer is missing": (

@@ -187,7 +187,7 @@ def test_coverage_is_that_of_the_last_tenth(bert: Path, tmp_path: Path) -> None:
 def test_unknown_characters_are_counted_and_named(bert: Path, tmp_path: Path) -> None:
     texts = [f"{text} ǆ{number}" for number, text in enumerate(TEXTS["de"])]
     own = trim_model(bert, tmp_path / "t", {"de": texts}, least=0.5).coverage["de"]
-    assert own.lost_characters == ("ǆ",)
+    assert own.unknown_characters == ("ǆ",)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "t")
     pieces = [piece for text in texts[-12:] for piece in tokenizer.tokenize(text)]
     assert own.unknown_after == pytest.approx(pieces.count("[UNK]") / len(pieces)) == pytest.approx(own.unknown_before)
@@ -346,9 +346,9 @@ def test_the_verb_refuses(arguments: list[str], error: type, message: str, bert:
 
 def test_too_little_text_in_the_files(bert: Path, tmp_path: Path) -> None:
     (tmp_path / "de.txt").write_text("\n".join(all_text()[:9]))
-    with pytest.raises(DataError, match="9 texts that are long enough, fewer than 50"):
+    with pytest.raises(DataError, match="9 different texts of 20 characters or more, fewer than 50, in"):
         trim_on_files(bert, tmp_path / "t", [tmp_path / "de.txt"], ["de"])
-    with pytest.raises(DataError, match="no text to go by: de: 9 texts"):
+    with pytest.raises(DataError, match="no text to go by: de: 9 different texts"):
         trim_on_files(bert, tmp_path / "t", [tmp_path / "de.txt"])
 
 

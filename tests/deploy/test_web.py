@@ -229,6 +229,8 @@ def damage(folder: Path, how: str) -> Path:
         ('{"schema": 2}', "not a record of schema 1"),
         ('{"schema": 1, "kind": "head", "task": "question-answering"}', "no part for"),
         ('{"schema": 1, "kind": "nothing"}', "no part for"),
+        ('{"schema": 1}', "unibert_export.json: kind is missing"),
+        ('{"schema": 1, "kind": "head", "bytes": []}', "unibert_export.json: bytes is missing or damaged"),
     ],
 )
 def test_folders_that_are_refused(exported, how, says) -> None:
@@ -253,6 +255,8 @@ def test_hosts_and_ports_that_will_not_do() -> None:
         open_server("203.0.113.7", 0, {})
     with pytest.raises(DataError, match="cannot be listened on"):
         open_server("no such host.invalid", 0, {})
+    with pytest.raises(DataError, match="cannot be listened on"):
+        open_server("é..x", 0, {})
     with pytest.raises(RecipeError, match="no such port"):
         open_server("127.0.0.1", 70000, {})
 

@@ -304,10 +304,13 @@ def test_costs_are_told(browser, models) -> None:
     ],
 )
 def test_what_cannot_be_answered_is_told(browser, section, text, says) -> None:
+    write(browser, section, "It works ___ before")
+    assert "Not done" not in run(browser, section)
     write(browser, section, text)
     browser.find_element("css selector", f"#{section} .run").click()
     wait(browser, "return document.querySelector(arguments[0]).classList.contains('problem')", f"#{section} .status")
     assert says in part(browser, section, "status").text
+    assert part(browser, section, "result").text == ""
     write(browser, section, "It works ___ again")
     assert "Not done" not in run(browser, section)
 

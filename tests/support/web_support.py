@@ -72,7 +72,8 @@ def write_folder(folder: Path, kind: str = "head", task: str | None = "fill-mask
         (folder / name).write_text("{}", encoding="utf-8")
     weights = b"float32 weights"
     (folder / "onnx" / "model.onnx").write_bytes(weights)
-    export = {"schema": 1, "kind": kind, "task": task, "bytes": {"onnx/model.onnx": len(weights)}, **changes}
+    export: dict[str, Any] = {"schema": 1, "kind": kind, "task": task, "source": "model", "parity": {}}
+    export |= {"bytes": {"onnx/model.onnx": len(weights)}, **changes}
     export.setdefault("tokenizer_sha256", sha256_of_file(folder / "tokenizer.json"))
     (folder / "unibert_export.json").write_text(json.dumps(export), encoding="utf-8")
     return folder

@@ -256,7 +256,7 @@ def test_few_texts_and_damage_are_named(tmp_path):
     (tmp_path / "uk.parquet").write_bytes(b"PAR1 nothing")
     texts, left_out = find_texts([tmp_path], ["de", "fr", "sw", "ru", "uk", "yo"], 100, 1)
     assert {code: len(found) for code, found in texts.items()} == {"de": 50, "sw": 60}
-    assert left_out["fr"] == "49 texts that are long enough, fewer than 50"
+    assert left_out["fr"] == "49 different texts of 20 characters or more, fewer than 50, in fr.txt"
     assert left_out["yo"] == "no text of it was found"
     assert left_out["sw.txt"].startswith("1 of 61 lines are not UTF-8")
     assert left_out["ru.parquet"] == "no column 'text'"

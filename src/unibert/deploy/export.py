@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from unibert.deploy.parity import (
 )
 from unibert.deploy.session import FLOAT_FILE, RECORD_FILE, SCHEMA, open_session
 from unibert.deploy.source import Deployable, Kind, load_deployable
-from unibert.errors import DataError
+from unibert.errors import DataError, RecipeError
 from unibert.files import (
     atomic_folder,
     read_json,
@@ -93,11 +94,14 @@ def export_model(
         tolerance: for the largest difference, as a share of the largest number put out (but of 1 at least).
 
     Raises:
+        RecipeError: a tolerance that is not finite.
         DataError: what `load_deployable` and `build_graph` refuse, a place that is taken, no text, a disk that is
             full.
         ParityFailed: the outputs differ by more than the tolerance; nothing is written then.
     """
     output = Path(output)
+    if not math.isfinite(tolerance):
+        raise RecipeError(f"--tolerance {tolerance}: not a number that anything can be within", "Write e.g. 1e-4.")
     see_that_it_may_be_replaced(output, RECORD_FILE)
     if texts is not None and not any(texts.values()):
         raise DataError("no text to check the export on", "Name files with text, or none at all.")
@@ -125,6 +129,8 @@ def see_that_it_may_be_replaced(output: Path, mark: str) -> None:
     Raises:
         DataError: there is something else there, or nothing can be written there.
     """
+    if output.is_symlink() and not output.exists():
+        raise DataError(f"{output}: a link to something that is not there", "Name a folder, or remove the link.")
     if output.exists() and not output.is_dir():
         raise DataError(f"{output}: is a file", "Name a folder.")
     names = {path.name for path in output.iterdir()} if output.is_dir() else set()

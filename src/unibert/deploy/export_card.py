@@ -10,6 +10,7 @@ from typing import Any
 from unibert.deploy.parity import PIECES
 from unibert.deploy.quality import Quality, quality_rows
 from unibert.files import atomic_file
+from unibert.report.wording import plural
 
 _PIPELINES = {"embeddings": "feature-extraction", "encoder": "feature-extraction"}
 _WHAT = {
@@ -92,13 +93,14 @@ def _parity(parity: Mapping[str, Any]) -> str:
     told += (
         " put together from pieces of the vocabulary at random"
         if PIECES in languages
-        else f" of {len(languages) - 1} languages"
+        else f" of {plural(len(languages) - 1, 'language')}"
     )
     told += f", no output differs by more than {worst['difference']:.1e} ({code}; outputs go up to "
     told += f"{worst['largest']:.3g})"
     shares = [own["agreement"] for own in languages.values() if own["agreement"] is not None]
     if shares:
-        told += f", and {100 * min(shares):.2f} % of the predictions at least are the same in every language"
+        told += f", and {100 * min(shares):.2f} % of the predictions at least are the same"
+        told += " in every language" if len(languages) > 2 else ""
     return told + "."
 
 

@@ -21,12 +21,13 @@ from unibert.deploy.pruning_text import TextMaterial, read_texts
 from unibert.deploy.recovery import BATCH_SIZE, LEARNING_RATE, recover
 from unibert.deploy.source import Deployable, load_deployable
 from unibert.deploy.structure import ARCHITECTURES, HIDDEN, Indices, Shape, Structure, cut, find_structure
-from unibert.errors import DataError, Interrupted, RecipeError
+from unibert.errors import DataError, RecipeError
 from unibert.files import atomic_folder, telling_of_full_disk, write_json
 from unibert.models.precision import best_device
 from unibert.progress import progress_bar
 from unibert.report.tables import to_csv
 from unibert.runs import provenance
+from unibert.stopping import telling_of_interruption
 from unibert.tasks.encoder import quiet_transformers
 from unibert.universality.sentence_encoder import see_that_it_is_free
 
@@ -196,16 +197,15 @@ def prune_model(
     targets = _targets(target, curve)
     _check_material(text, task, data)
     see_that_it_is_free(output)
-    try:
+    with telling_of_interruption(output):
         return _prune(source, output, targets, text, languages, task, data, columns or {}, pruning)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: nothing was written to {output}", "Run the same command again; it begins anew."
-        ) from None
 
 
 def _targets(target: Target | None, curve: Sequence[float]) -> list[Target]:
     """Everything that is asked for; the last is what is written."""
+    for share in curve:
+        if not 0 < share < 1:
+            raise RecipeError(f"--curve {share:g}: not a share between 0 and 1", "Write shares, e.g. 0.9,0.7,0.5.")
     shares = [Target(share=share) for share in sorted({*curve}, reverse=True)]
     if target is None and not shares:
         raise RecipeError(

@@ -327,7 +327,7 @@ def check_quality(
     if minimum_cosine is not None and worst is not None and not cosines[worst] >= minimum_cosine:
         below = sum(not value >= minimum_cosine for value in cosines.values())
         raise QualityTooLow(
-            f"model {name}: quantised, its embeddings have a mean cosine of only {cosines[worst]:.4f} with what they "
+            f"model {name}: quantised, its embeddings have a mean cosine of only {cosines[worst]:.6f} with what they "
             f"were in {_named(worst)} ({below} of {len(cosines)} languages are below {minimum_cosine:g}): nothing was "
             "written",
             "Use the file in float32, --precision fp16, or allow more with a lower --min-cosine.",

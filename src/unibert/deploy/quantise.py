@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from unibert.deploy.quality import (
     merged,
     read_labelled,
 )
-from unibert.deploy.quantised_graph import convert_to_float16, quantise_to_int8
+from unibert.deploy.quantised_graph import convert_to_float16, has_float_matrices, quantise_to_int8
 from unibert.deploy.session import (
     FLOAT_FILE,
     QUANTISED_FILES,
@@ -101,6 +102,9 @@ def quantise_model(
         raise RecipeError(f"--precision {precision}: there is no such precision", "It is int8 or fp16.")
     if max_drop is not None and data is None:
         raise RecipeError("--max-drop: there is no labelled data to lose points on", "Name it with --data.")
+    for option, value in (("--max-drop", max_drop), ("--min-cosine", minimum_cosine)):
+        if value is not None and not math.isfinite(value):
+            raise RecipeError(f"{option} {value}: not a finite number", "Leave the option out, or name a number.")
     if texts is not None and not any(texts.values()):
         raise DataError("no text to compare on", "Name files with text, or none at all.")
     record = read_record(folder)
@@ -110,6 +114,8 @@ def quantise_model(
     check_belonging(source, table_rows(source), tokenizer)
     labelled = read_labelled(record, folder, data, columns or {}) if data is not None else None
     chosen = {code: list(of)[:TEXTS] for code, of in texts.items() if of} if texts else texts_of_pieces(tokenizer)
+    if not has_float_matrices(model):
+        raise DataError(f"{source}: has no weights in float32 to quantise", "Export the model again: unibert export.")
     model = quantise_to_int8(model, reduce_range) if precision == "int8" else convert_to_float16(model)
     path = folder / QUANTISED_FILES[precision]
     metric = labelled.task.METRICS[first_metric(labelled.task)] if labelled else ""

@@ -46,6 +46,13 @@ def quantise_to_int8(model: Any, reduce_range: bool = False) -> Any:
     return model
 
 
+def has_float_matrices(model: Any) -> bool:
+    """Whether a graph holds any matrix in float32; else there is nothing in it to be put in fewer bits."""
+    import onnx
+
+    return any(each.data_type == onnx.TensorProto.FLOAT and len(each.dims) == 2 for each in model.graph.initializer)
+
+
 def convert_to_float16(model: Any) -> Any:
     """Give a graph's weights and activations in float16, its inputs and outputs as before: for WebGPU and its like.
 

@@ -22,6 +22,17 @@ FLOAT_FILE = f"{ONNX_FOLDER}/model.onnx"
 QUANTISED_FILES = {"int8": f"{ONNX_FOLDER}/model_quantized.onnx", "fp16": f"{ONNX_FOLDER}/model_fp16.onnx"}
 """By precision; the names are those that transformers.js looks for."""
 
+_RECORD: Mapping[str, tuple[type, ...]] = {
+    "kind": (str,),
+    "source": (str,),
+    "task": (str, type(None)),
+    "tokenizer_sha256": (str,),
+    "bytes": (dict,),
+    "parity": (dict,),
+    "quantisation": (dict,),
+}
+"""What a record may have, and of which types; it has `kind` at least."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -98,6 +109,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: it is not an exported folder, or its record is of another schema.
     """
+    if folder.is_file():
+        raise DataError(f"{folder}: is a file", "Name the exported folder that it is in.")
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", "Export the model first: unibert export MODEL --output FOLDER.")
     if not (folder / RECORD_FILE).is_file():
@@ -109,6 +122,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DataError(
             f"{folder / RECORD_FILE}: not a record of schema {SCHEMA}", "Export the model again: unibert export."
+        )
+    damaged = [key for key, kinds in _RECORD.items() if key in record and not isinstance(record[key], kinds)]
+    damaged += [] if "kind" in record else ["kind"]
+    if damaged:
+        raise DataError(
+            f"{folder / RECORD_FILE}: {damaged[0]} is missing or damaged", "Export the model again: unibert export."
         )
     return record
 

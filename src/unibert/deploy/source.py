@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _HEADS = {
 """Ending of a class: the task in the hub's words, and what loads it."""
 UNUSED_ROWS = 1024
 """So many rows of an embedding table may be without a piece: tables are padded to what hardware likes."""
+_OF_A_LAYER = re.compile(r"\.layers?\.\d+\.")
 _SAYING_NOTHING = (MODEL_FOLDER, "student", "onnx")
 
 
@@ -82,7 +84,7 @@ def load_deployable(
             than the configuration says, or a tokenizer that does not belong to the model.
     """
     if kind is not None and kind not in KINDS:
-        raise RecipeError(f"{kind}: no such kind of model", f"The kinds are: {', '.join(KINDS)}.")
+        raise RecipeError(f"{kind!r}: no such kind of model", f"The kinds are: {', '.join(KINDS)}.")
     encoder = _find(source)
     folder = Path(encoder.source)
     config = read_json(folder / "config.json")
@@ -207,7 +209,8 @@ def _check_modules(encoder: Encoder) -> None:
 def _head(encoder: Encoder, config: dict[str, Any], kind: Kind | None) -> tuple[str | None, str]:
     """The task of the head that is to be loaded, and what loads it."""
     named = config.get("architectures")
-    architecture = str(named[0]) if isinstance(named, Sequence) and not isinstance(named, str) and named else ""
+    named = [named] if isinstance(named, str) else named
+    architecture = str(named[0]) if isinstance(named, Sequence) and named else ""
     found = next((head for ending, head in _HEADS.items() if architecture.endswith(ending)), None)
     if kind in ("encoder", "embeddings"):
         return None, "AutoModel"
@@ -231,8 +234,16 @@ def _head(encoder: Encoder, config: dict[str, Any], kind: Kind | None) -> tuple[
 
 def _load_tokenizer(encoder: Encoder) -> Any:
     """The tokenizer as it is in the folder: it is written again beside what is made of the model."""
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
+    try:  # first: what loads the tokenizer reads it too, and its damage would be taken for the tokenizer's
+        with quiet_transformers():
+            AutoConfig.from_pretrained(encoder.source, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # every kind of damage raises its own
+        raise DataError(
+            f"model {encoder.name}: {Path(encoder.source) / 'config.json'} cannot be read ({first_line(error)})",
+            "Copy the model folder again.",
+        ) from None
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(encoder.source, trust_remote_code=False)
@@ -266,12 +277,25 @@ def _load_model(encoder: Encoder, loader: str, attention: str | None) -> Any:
                 output_loading_info=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
                 **options,
             )
     except Exception as error:  # every kind of damage raises its own
         raise DataError(
             f"model {encoder.name}: {encoder.source} cannot be loaded with transformers ({first_line(error)})", fix
         ) from None
+    for name, *shapes in sorted(loading["mismatched_keys"]):
+        stored, wanted = ([*shape] for shape in shapes)
+        raise DataError(
+            f"model {encoder.name}: {name} is of shape {stored} in the weights, of {wanted} by config.json", fix
+        )
+    left_over = sorted(name for name in loading["unexpected_keys"] if _OF_A_LAYER.search(name))
+    if left_over:
+        raise DataError(
+            f"model {encoder.name}: its weights have layers that config.json does not ({left_over[0]}"
+            f"{' ...' if len(left_over) > 1 else ''})",
+            fix,
+        )
     # A pooler that was never trained is none: nothing that is exported reads it, but for a classifier of texts.
     made_up = sorted(name for name in loading["missing_keys"] if loader != "AutoModel" or not name.startswith("pooler"))
     if made_up:

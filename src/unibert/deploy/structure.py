@@ -163,6 +163,8 @@ def find_structure(model: Any) -> Structure:
     """
     names = _names(model)
     layers, heads = int(model.config.num_hidden_layers), int(model.config.num_attention_heads)
+    if layers < 1:
+        raise DataError("the model has no layers: there is nothing to prune", "Give one that has some.")
     whole = Shape(heads, int(getattr(model.config, names.feed_forward_width)))
     bare = Structure(
         layers, whole, int(model.config.hidden_size) // heads, {}, {}, (), feed_forward_width=names.feed_forward_width

@@ -32,7 +32,7 @@ from unibert.languages import LANGUAGES
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
 from unibert.universality.sentence_encoder import see_that_it_is_free
-from unibert.universality.sentences import find_texts
+from unibert.universality.sentences import LEAST_TEXTS, find_texts
 
 FACTS = "trim.json"
 CARD = "README.md"
@@ -161,7 +161,11 @@ def trim_on_files(
         if code in texts:
             continue
         check_names("--languages", [code], [*LANGUAGES, *texts], "the languages: `unibert languages` lists them")
-        raise DataError(f"{code}: {left_out.get(code, 'no text of it was found')}", f"Give text: {code}.txt.")
+        damaged = [f"{name}: {reason}" for name, reason in left_out.items() if name.startswith(f"{code}.")]
+        raise DataError(
+            "; ".join([f"{code}: {left_out.get(code, 'no text of it was found')}", *damaged]),
+            f"Give at least {LEAST_TEXTS} different lines of {code}, a sentence or paragraph each: {code}.txt.",
+        )
     if not texts:
         raise DataError(
             f"no text to go by: {'; '.join(f'{name}: {reason}' for name, reason in left_out.items())}",

@@ -25,9 +25,9 @@ def format_trimmed(facts: Mapping[str, Any]) -> str:
     lines = [*aligned([_SIZES, *_sizes(facts)], 1), "", *aligned([_LANGUAGES, *_languages(facts)], 1), ""]
     lines += [_kept(facts), _check(facts)]
     lines += [
-        f"{code}: characters that are [UNK]: {' '.join(own['lost_characters'][:20])}"
+        f"{code}: characters that are [UNK]: {' '.join(own['unknown_characters'][:20])}"
         for code, own in facts["languages"].items()
-        if own["lost_characters"]
+        if own["unknown_characters"]
     ]
     return "\n".join(lines)
 

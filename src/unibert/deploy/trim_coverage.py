@@ -37,7 +37,7 @@ class Coverage:
     """The same, with what is kept."""
     lost_pieces: tuple[str, ...]
     """The most frequent pieces that are not kept."""
-    lost_characters: tuple[str, ...]
+    unknown_characters: tuple[str, ...]
     """Characters that become [UNK], the most frequent first; those that were [UNK] before are among them."""
 
     def facts(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Coverage:
             "words_spelled_the_same": round(self.words, 6),
             "unknown_before": round(self.unknown_before, 6),
             "unknown_after": round(self.unknown_after, 6),
-            "lost_characters": list(self.lost_characters),
+            "unknown_characters": list(self.unknown_characters),
         }
 
 
@@ -102,7 +102,7 @@ def measure_coverage(
         unknown_before=before[unknown] / pieces if unknown else 0.0,
         unknown_after=after[unknown] / (after.total() or 1) if unknown else 0.0,
         lost_pieces=tuple(lost)[:_SHOWN],
-        lost_characters=_unspelled(trimmed, unknown, characters),
+        unknown_characters=_unspelled(trimmed, unknown, characters),
     )
 
 
@@ -184,8 +184,8 @@ def check_coverage(coverages: Mapping[str, Coverage], least: float) -> None:
         if 1 - coverage.unknown_before < least:
             unspelled = True
             problem += f"; the model itself cannot spell it ({coverage.unknown_before:.1%} [UNK] before trimming)"
-        if coverage.lost_characters:
-            problem += f"; lost characters: {shown(coverage.lost_characters)}"
+        if coverage.unknown_characters:
+            problem += f"; lost characters: {shown(coverage.unknown_characters)}"
         if coverage.lost_pieces:
             problem += f"; lost pieces: {shown(coverage.lost_pieces)}"
         problems.append(problem)

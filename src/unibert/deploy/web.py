@@ -277,8 +277,8 @@ def open_server(
         raise RecipeError(f"--port {port}: no such port", "Give a number from 1024 to 65535, or 0 for any free one.")
     try:
         return WebServer(host, port, items, asked)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, TypeError, UnicodeError) as error:  # the last two: a name that cannot be one of a host
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             free = _free_port(host, port)
             raise DataError(
                 f"port {port} of {host} is in use",
@@ -287,7 +287,7 @@ def open_server(
         if isinstance(error, PermissionError):
             raise DataError(f"port {port} may not be used ({error.strerror})", "Give a --port above 1023.") from None
         raise DataError(
-            f"{host}: cannot be listened on ({error.strerror or error})",
+            f"{host}: cannot be listened on ({getattr(error, 'strerror', None) or error})",
             f"Give --host {LOOPBACK} for this machine only, or 0.0.0.0 for the whole network.",
         ) from None
 

@@ -87,6 +87,8 @@ def see_that_it_is_free(folder: Path) -> None:
     Raises:
         DataError: there is something there, or nothing can be written there.
     """
+    if folder.is_symlink() and not folder.exists():
+        raise DataError(f"{folder}: a link to something that is not there", "Name a folder, or remove the link.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: there is something there already", "Name another folder, or remove this one.")
     see_that_it_can_be_written(folder)

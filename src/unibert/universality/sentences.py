@@ -261,7 +261,7 @@ def find_texts(
     with progress_bar(size, "drawing texts", "B", unit_scale=True, leave=False, delay=2.0) as bar:
         for code, path in wanted:
             draw = draws.setdefault(code, _Draw(count, seed))
-            least = _SHORTEST_UNSPACED if language(code).script in _UNSPACED else _SHORTEST
+            least = _shortest(code)
             try:
                 if path.suffix == ".parquet":
                     draw.add_from(_rows(path, seed), least)
@@ -279,10 +279,18 @@ def find_texts(
         if len(found) >= min(LEAST_TEXTS, count):
             texts[code] = found
         elif code in draws:
-            left_out[code] = f"{len(found)} texts that are long enough, fewer than {min(LEAST_TEXTS, count)}"
+            least = _shortest(code)
+            left_out[code] = (
+                f"{len(found)} different texts of {least} characters or more, fewer than {min(LEAST_TEXTS, count)}, in "
+                f"{', '.join(path.name for of, path in wanted if of == code)}"
+            )
         else:
             left_out[code] = "no text of it was found"
     return texts, left_out
+
+
+def _shortest(code: str) -> int:
+    return _SHORTEST_UNSPACED if language(code).script in _UNSPACED else _SHORTEST
 
 
 def _text_files(path: Path | str) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,18 @@ _PACKAGES = ("unibert", "torch", "transformers", "tokenizers", "numpy", "pyarrow
 
 def provenance() -> dict[str, Any]:
     """Versions, git commit (of the source tree that runs, if it is one) and hardware."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    return {"versions": versions(), "commit": git_commit(), "hardware": hardware()}
+
+
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """The version of Python, and of those of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in packages:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {"versions": versions, "commit": git_commit(), "hardware": hardware()}
+    return found
 
 
 def git_commit() -> str | None:

@@ -7,9 +7,7 @@ rounds. What a process breaks is its own: the others are measured all the same.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +21,7 @@ from unibert.deploy.latency_process import Ended, work
 from unibert.errors import DataError, RecipeError, check_names
 from unibert.progress import progress_bar
 from unibert.report.latency_file import BACKENDS, Absent, Cell, Latency, Machine, Measurement, Model, Round
-from unibert.runs import git_commit, hardware, usable_cores
+from unibert.runs import git_commit, hardware, usable_cores, versions
 
 _PACKAGES = ("unibert", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 _OPTIONS = {"backends": "backend", "batches": "batch", "lengths": "length", "threads": "threads"}
@@ -134,13 +132,7 @@ class Measuring:
 
     def result(self) -> Latency:
         """What was measured so far."""
-        versions = {"python": platform.python_version()}
-        for package in _PACKAGES:
-            try:
-                versions[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        machine = Machine(**hardware(), versions=versions, load_average=self._load, energy=self._energy)
+        machine = Machine(**hardware(), versions=versions(_PACKAGES), load_average=self._load, energy=self._energy)
         measurements = [
             Measurement(
                 model=key[0],

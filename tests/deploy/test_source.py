@@ -220,13 +220,3 @@ def test_an_exported_folder_is_not_a_source(folder: Path) -> None:
     (folder / "unibert_export.json").write_text("{}")
     with pytest.raises(DataError, match="an exported model"):
         load_deployable(folder)
-
-
-def test_embeddings_that_are_more_than_a_mean(folder: Path) -> None:
-    modules = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
-    (folder / "modules.json").write_text(json.dumps(modules[:2]))
-    assert load_deployable(folder, "embeddings").kind == "embeddings"
-    (folder / "modules.json").write_text(json.dumps(modules))
-    assert load_deployable(folder, "encoder").kind == "encoder"
-    with pytest.raises(DataError, match=r"go through Dense after the mean \(.*modules\.json\)"):
-        load_deployable(folder, "embeddings")

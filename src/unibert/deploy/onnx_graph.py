@@ -54,6 +54,7 @@ class _Traced(nn.Module):
     def __init__(self, found: Deployable) -> None:
         super().__init__()
         self.model = found.model
+        self.projection = found.projection
         self.outputs = output_names(found)
         self.mask_as_is = found.architecture in _MASK_AS_IS
 
@@ -72,7 +73,8 @@ class _Traced(nn.Module):
             hook.remove()
         named = {HIDDEN: hidden[0]}
         if EMBEDDING in self.outputs:
-            named[EMBEDDING] = mean_of_pieces(hidden[0], attention_mask)
+            mean_BD = mean_of_pieces(hidden[0], attention_mask)
+            named[EMBEDDING] = self.projection(mean_BD) if self.projection is not None else mean_BD
         heads = [named[name] if name in named else found[name] for name in self.outputs if name != HIDDEN]
         return (*heads, hidden[0])
 

@@ -204,7 +204,8 @@ def _torch_outputs(found: Deployable) -> Callable[[Mapping[str, Any]], dict[str,
         hidden = output[0]
         named = {HIDDEN: hidden.numpy()}
         if found.kind == "embeddings":
-            named[EMBEDDING] = mean_of_pieces(hidden, inputs_1L["attention_mask"]).numpy()
+            mean_1D = mean_of_pieces(hidden, inputs_1L["attention_mask"])
+            named[EMBEDDING] = (found.projection(mean_1D) if found.projection is not None else mean_1D).numpy()
         return named
 
     return run

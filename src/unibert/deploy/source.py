@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unibert.deploy.model_folder import MODEL_FOLDER, find_models, is_pickle
+from unibert.deploy.sentence_modules import MODULES_FILE, load_projection
 from unibert.errors import DataError, RecipeError, first_line
 from unibert.files import read_json
 from unibert.tasks.encoder import Encoder, find_encoder, quiet_transformers
@@ -49,6 +50,8 @@ class Deployable:
     """Short, for tables and file names: that of the folder, or of the run that it lies in."""
     folder: Path
     """Where its files lie."""
+    projection: Any = None
+    """Of embeddings: torch's `Linear` after the mean of the pieces; None where there is none."""
 
     @property
     def architecture(self) -> str:
@@ -72,7 +75,8 @@ def load_deployable(
     Args:
         source: a model's folder, the folder of a finished run (which stands for its student), or a name on the
             Hugging Face hub.
-        kind: what is to be opened; the head if there is one, else the encoder.
+        kind: what is to be opened; the head if there is one, else the encoder, or its embeddings where
+            `modules.json` says what they are.
         architectures: the `model_type`s that are taken.
         attention: how transformers computes attention (`eager`, `sdpa`); its own choice when None.
 
@@ -80,8 +84,8 @@ def load_deployable(
         RecipeError: no such kind.
         DataError: no such folder, a run that is not finished or of a family, no configuration, tokenizer or weights,
             weights in pickles only, an architecture that is not taken, a head that is asked for and not there or not
-            known, embeddings that are more than a mean, weights that are not whole, not finite or of another shape
-            than the configuration says, or a tokenizer that does not belong to the model.
+            known, embeddings that are more than a mean and a linear layer, weights that are not whole, not finite or
+            of another shape than the configuration says, or a tokenizer that does not belong to the model.
     """
     if kind is not None and kind not in KINDS:
         raise RecipeError(f"{kind!r}: no such kind of model", f"The kinds are: {', '.join(KINDS)}.")
@@ -91,14 +95,13 @@ def load_deployable(
     if not isinstance(config, dict):
         raise DataError(f"{folder / 'config.json'}: not a model's configuration", "Copy the model folder again.")
     _check_architecture(encoder, config, architectures)
-    if kind == "embeddings":
-        _check_modules(encoder)
     task, loader = _head(encoder, config, kind)
-    kind = kind or ("head" if task else "encoder")
+    kind = kind or ("head" if task else "embeddings" if (folder / MODULES_FILE).is_file() else "encoder")
     tokenizer = _load_tokenizer(encoder)
     model = _load_model(encoder, loader, attention)
     _check_weights(encoder, model)
-    found = Deployable(model, tokenizer, kind, task, encoder.name, folder)
+    projection = load_projection(folder, int(model.config.hidden_size)) if kind == "embeddings" else None
+    found = Deployable(model, tokenizer, kind, task, encoder.name, folder, projection)
     _check_tokenizer(found)
     return found
 
@@ -139,7 +142,17 @@ def _fetch(encoder: Encoder) -> Path:
     """The folder in the cache with a hub model's files, without any pickle."""
     from huggingface_hub import snapshot_download
 
-    parts = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "*.model", "vocab.*"]
+    parts = [
+        "config.json",
+        MODULES_FILE,
+        "*_Pooling/config.json",
+        "*_Dense/config.json",
+        "*.safetensors",
+        "*.safetensors.index.json",
+        "tokenizer*",
+        "*.model",
+        "vocab.*",
+    ]
     try:
         with quiet_transformers():
             folder = Path(
@@ -189,20 +202,6 @@ def _check_architecture(encoder: Encoder, config: dict[str, Any], architectures:
         raise DataError(
             f"model {encoder.name}: is set up as a decoder (is_decoder or add_cross_attention in config.json)",
             "Give an encoder, which reads a text in both directions.",
-        )
-
-
-def _check_modules(encoder: Encoder) -> None:
-    """Refuse a sentence encoder whose embeddings are more than the mean of its pieces: the rest would be left out."""
-    path = Path(encoder.source) / "modules.json"
-    modules = read_json(path) if path.is_file() else []
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules if isinstance(module, dict)]
-    more = [kind for kind in kinds if kind not in ("Transformer", "Pooling")]
-    if more:
-        raise DataError(
-            f"model {encoder.name}: its embeddings go through {', '.join(more)} after the mean ({path}), which is not "
-            "supported",
-            "Give the encoder that it was made from, or ask for the encoder and do the rest yourself.",
         )
 
 

@@ -68,7 +68,9 @@ def make_settings(**changes: Any) -> Pretrain:
         "log_every": 2,
         "tensorboard": False,
     }
-    return Pretrain.model_validate({**tree, **changes})
+    # Whole from the first step: what is tested of it shows in few steps.
+    adversary = {"weight": 0.1, "start": 0, "full": 0, **changes.pop("adversary", {})}
+    return Pretrain.model_validate({**tree, **changes, "adversary": adversary})
 
 
 def heed_interrupts() -> None:

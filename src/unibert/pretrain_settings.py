@@ -62,8 +62,8 @@ class Adversary(Settings):
     """`none`; `loss-reversal`: equation 5 read literally, student and discriminator both follow -L_adv (it runs off);
     `gradient-reversal`: the discriminator learns, the student follows the reversed gradient; `confusion`: the student
     pulls the discriminator's answer towards the uniform distribution."""
-    weight: NonNegativeFloat = 0.01
-    """lambda_adv of equation 5. It counts against `mlm_weight`: see studies/adversary for what it buys."""
+    weight: NonNegativeFloat = 0.005
+    """lambda_adv of equation 5; a hundredth of `mlm_weight` here: studies/adversary says what it buys."""
     hidden: PositiveInt | None = None
     """Width of the discriminator's hidden layers; a linear discriminator when unset."""
     depth: PositiveInt = 1

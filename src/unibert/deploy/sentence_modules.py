@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from unibert.files import read_json
 
 MODULES_FILE = "modules.json"
 _IDENTITY = "Identity"
-_BESIDE = (MODULES_FILE, "config_sentence_transformers.json", "sentence_bert_config.json", "language_means.safetensors")
 
 
 def load_projection(folder: Path, width: int) -> Any:
@@ -43,20 +40,6 @@ def load_projection(folder: Path, width: int) -> Any:
         if kind == "Pooling":
             _check_mean(folder / str(module.get("path")) / "config.json")
     return _linear(folder / str(modules[2].get("path")), width) if len(modules) > 2 else None
-
-
-def copy_modules(source: Path, target: Path) -> None:
-    """Put what makes a folder one of sentence-transformers beside the same encoder elsewhere; nothing where it is none.
-
-    Of use where the encoder's hidden states stay what they are, so that layer and languages' means still fit them.
-    """
-    if not (source / MODULES_FILE).is_file():
-        return
-    for path in sorted(source.iterdir()):
-        if path.is_dir() and re.fullmatch(r"\d+_\w+", path.name):
-            shutil.copytree(path, target / path.name)
-        elif path.name in _BESIDE:
-            shutil.copyfile(path, target / path.name)
 
 
 def _check_mean(path: Path) -> None:

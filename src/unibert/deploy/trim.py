@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unibert.deploy.sentence_modules import copy_modules
 from unibert.deploy.source import Deployable, load_deployable
 from unibert.deploy.trim_card import trim_card
 from unibert.deploy.trim_coverage import Coverage, check_coverage, check_scripts, measure_coverage
@@ -235,7 +234,6 @@ def trim_model(
     with telling_of_full_disk(output), atomic_folder(output) as scratch:
         write_trimmed_model(model.folder, scratch, model.model, model.tokenizer, numbered)
         write_trimmed(model.tokenizer, tree, scratch)
-        copy_modules(model.folder, scratch)
         written = load_deployable(scratch, model.kind)
         examples = [own + counted[code] for code, own in held_out.items()]
         checked, difference = compare_models(model, written, numbered, examples)

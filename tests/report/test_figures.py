@@ -191,10 +191,10 @@ def test_one_size_is_no_comparison():
 
 METHODS = {
     "paper": ({"adversary": {"mode": "loss-reversal", "weight": 0.1}}, "L = 0.5 MLM − 0.1 adv + 0.4 KD"),
-    "default": ({}, "L = 0.5 MLM + 0.1 conf + 0.4 KD"),
+    "default": ({}, "L = 0.5 MLM + 0.005 conf + 0.4 KD"),
     "alone": ({"adversary": {"mode": "none", "weight": 0.0}, "distillation": {"weight": 0.0}}, "L = 0.5 MLM"),
     "watched": ({"adversary": {"mode": "confusion", "weight": 0.0}}, "L = 0.5 MLM + 0.4 KD"),
-    "hidden": ({"distillation": {"weight": 0.0, "hidden": {"weight": 0.25}}}, "L = 0.5 MLM + 0.1 conf + 0.25 hid"),
+    "hidden": ({"distillation": {"weight": 0.0, "hidden": {"weight": 0.25}}}, "L = 0.5 MLM + 0.005 conf + 0.25 hid"),
 }
 
 
@@ -220,7 +220,7 @@ def test_method_of_a_family_breaks_a_long_formula():
     picture = method_diagram(objective_of(Pretrain.model_validate(changes)), 12, "", ["small", "xsmall"])
     shown = check(picture)
     assert "family of 2" in shown
-    assert "L = 0.5 MLM + 0.1 conf + 0.4 KD" in shown and "+ 0.15 hid + 0.25 rel, each" in shown
+    assert "L = 0.5 MLM + 0.005 conf + 0.4 KD" in shown and "+ 0.15 hid + 0.25 rel, each" in shown
     assert "the students small and xsmall each learn" in picture.label
 
 

@@ -76,7 +76,9 @@ def test_the_tables_get_into_the_wheel():
     """Hatchling takes every file of the package that git does not ignore."""
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["src/unibert"]}
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert "src/unibert" in wheel["only-include"] and wheel["sources"]["src/unibert"] == "unibert"
+    assert wheel["exclude"] == ["web/node_modules"]
     folder = root / "src/unibert/report/printed"
     ignored = subprocess.run(
         ["git", "check-ignore", "--no-index", *folder.glob("*.csv")], cwd=root, capture_output=True, text=True

@@ -83,6 +83,8 @@ def variants() -> list[Variant]:
         for name, more in MORE.items():
             found.append(Variant(f"{mode}-{VARIED:g}-late-{name}", adversary(mode, VARIED, **LATE, **more)))
         found.append(Variant(f"{mode}-{VARIED:g}-late-distilled", {**late, **DISTILLED}))
+    chosen = adversary("confusion", VARIED, **LATE, **MORE["mlp"])
+    found.append(Variant(f"confusion-{VARIED:g}-late-mlp-distilled", {**chosen, **DISTILLED}))  # as the recipes have it
     return found
 
 

@@ -318,6 +318,6 @@ def weight_of(variant: str) -> str:
 
 def mode_of(variant: str) -> str:
     """none, gradient-reversal, confusion, ...; distilled students apart."""
-    known = ("none", "gradient-reversal", "confusion", "loss-reversal", "mean-matching")
+    known = ("none", "gradient-reversal", "confusion", "loss-reversal")
     mode = next((mode for mode in known if variant.startswith(mode)), variant)
     return f"{mode}, distilled" if variant.endswith("distilled") else mode

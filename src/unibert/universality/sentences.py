@@ -309,7 +309,7 @@ def _text_files(path: Path | str) -> list[tuple[str, Path]]:
         if found:
             return found
     raise DataError(
-        f"{path}: no text file in it with a language in its name",
+        f"{folder}: no text file in it with a language in its name",
         "Name the files de.txt, de.txt.gz or de.parquet, or give the folder of a run's corpus.",
     )
 

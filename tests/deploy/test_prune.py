@@ -210,6 +210,7 @@ def test_a_loss_that_is_no_number_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["recover", "write_json"])
 def test_ctrl_c_leaves_nothing_and_says_so(place: Path, tmp_path: Path, monkeypatch, where: str) -> None:
     """During recovery, and while the folder is being written."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are started with it ignored
     monkeypatch.setattr(module, where, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted, match=r"nothing was written to .*out") as caught:
         run(place, tmp_path / "out", pruning=Pruning(samples=10, texts=60, recover=2))

@@ -103,7 +103,7 @@ def train_teacher(recipe: Recipe) -> str | None:
     if recipe.teacher.train is None:
         return recipe.teacher.model
     # A teacher learns to fill in the blanks and nothing else.
-    alone = {"mode": "none", "weight": 0.0}
+    alone = {"mode": "none", "weight": 0.0, "start": 0, "full": 0}  # whatever the defaults, it is the same teacher
     settings = recipe.teacher.train.model_copy(
         update={
             "adversary": Adversary.model_validate(alone),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,11 +20,29 @@ Count = Annotated[int, Field(ge=0)]
 Content = TypeVar("Content", bound=BaseModel)
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """A part of a file."""
+
     model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
 
 
-class TypeScore(_Shape):
+class Versioned(Shape):
+    """What a file holds, of one schema: the only number that its field `version`, `schema` in the file, may have."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_schema(cls, value: Any) -> Any:
+        field = cls.model_fields["version"]
+        (known,) = get_args(field.annotation)
+        missing = None if field.is_required() else known
+        found = value.get("schema", missing) if isinstance(value, dict) else None
+        if found != known:
+            older = isinstance(found, int) and 0 < found < known
+            raise ValueError(f"schema {found!r}, not {known}: written by {'an older' if older else 'another'} version")
+        return value
+
+
+class TypeScore(Shape):
     """The scores of one type of what is looked for, and how many there are."""
 
     metrics: dict[str, float]
@@ -40,7 +58,7 @@ class LanguageScore(TypeScore):
     types: dict[str, TypeScore] = {}
 
 
-class Predictions(_Shape):
+class Predictions(Shape):
     """Where a run's predictions are."""
 
     file: str
@@ -49,14 +67,14 @@ class Predictions(_Shape):
     samples: Count
 
 
-class Attempt(_Shape):
+class Attempt(Shape):
     """A learning rate that was tried, and its best dev score."""
 
     learning_rate: float
     dev_score: float
 
 
-class Result(_Shape):
+class Result(Versioned):
     """One finished run: `results/ADDRESS.json`."""
 
     version: Literal[2] = Field(alias="schema")
@@ -91,15 +109,6 @@ class Result(_Shape):
     tried: list[Attempt] = []
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     provenance: dict[str, Any]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_schema(cls, value: Any) -> Any:
-        found = value.get("schema") if isinstance(value, dict) else None
-        if found != SCHEMA:
-            older = isinstance(found, int) and 0 < found < SCHEMA
-            raise ValueError(f"schema {found!r}, not {SCHEMA}: written by {'an older' if older else 'another'} version")
-        return value
 
     @model_validator(mode="after")
     def _possible_scores(self) -> Self:

@@ -12,12 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from unibert.benchmark.schema import validated
+from unibert.benchmark.schema import Count, Shape, Versioned, validated
 from unibert.report.reading import Gap, may_exist, without_folder
 
-SCHEMA = 1
 FILE = "latency.json"
 PLACES = (f"latency/{FILE}", f"deploy/{FILE}")
 """Where a run has its latencies."""
@@ -32,18 +31,11 @@ TITLES: dict[str, str] = {
 }
 ENOUGH_CALLS = 100
 """The 99th percentile of fewer calls is little else than the slowest of them."""
-Count = Annotated[int, Field(ge=0)]
 Whole = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
-    """A part of the file."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
-
-
-class Round(_Part):
+class Round(Shape):
     """The counted calls of one process at one size of batch; all times in seconds."""
 
     calls: Whole
@@ -63,7 +55,7 @@ class Round(_Part):
         return self
 
 
-class Cell(_Part):
+class Cell(Shape):
     """One size of batch; every position of every text is attended to."""
 
     batch: Whole
@@ -115,7 +107,7 @@ class Cell(_Part):
         return (max(found) - min(found)) / max(self.p50, 1e-9) if len(found) > 1 else None
 
 
-class Measurement(_Part):
+class Measurement(Shape):
     """A model by one backend with one number of threads; lists have an entry per round."""
 
     model: str
@@ -125,9 +117,9 @@ class Measurement(_Part):
     """Of the file (or files) that it was loaded from."""
     load_seconds: Annotated[list[Seconds], Field(min_length=1)]
     """From the file, which the system had in memory, to the model; libraries were imported before."""
-    memory_bytes: list[Count] = []
+    memory_bytes: list[Count] = Field(default_factory=list)
     """The most that was resident, less what was before loading."""
-    peak_bytes: list[Count] = []
+    peak_bytes: list[Count] = Field(default_factory=list)
     """The most that was ever resident in the process, libraries included."""
     cells: Annotated[list[Cell], Field(min_length=1)]
 
@@ -141,7 +133,7 @@ class Measurement(_Part):
         return next((cell for cell in self.cells if (cell.batch, cell.length) == (batch, length)), None)
 
 
-class Model(_Part):
+class Model(Shape):
     """What was measured."""
 
     name: str
@@ -156,7 +148,7 @@ class Model(_Part):
     vocabulary: Count | None = None
 
 
-class Absent(_Part):
+class Absent(Shape):
     """What was asked for and could not be measured."""
 
     model: str
@@ -169,7 +161,7 @@ class Absent(_Part):
     fix: str = ""
 
 
-class Machine(_Part):
+class Machine(Shape):
     """What it was measured on; nothing that tells whose it is."""
 
     processor: str
@@ -177,13 +169,13 @@ class Machine(_Part):
     """That the process might use."""
     system: str
     versions: dict[str, str]
-    load_average: list[float] = []
+    load_average: list[float] = Field(default_factory=list)
     """Programs at work over the last minute, one number before each round."""
     energy: str = ""
     """Why there is no energy; empty where it was measured."""
 
 
-class Latency(_Part):
+class Latency(Versioned):
     """All that one `unibert latency` measured."""
 
     version: Literal[1] = Field(alias="schema", default=1)
@@ -193,15 +185,8 @@ class Latency(_Part):
     settings: dict[str, Any]
     models: Annotated[list[Model], Field(min_length=1)]
     measurements: list[Measurement]
-    absent: list[Absent] = []
+    absent: list[Absent] = Field(default_factory=list)
     interrupted: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_schema(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "schema" in value and value["schema"] != SCHEMA:
-            raise ValueError(f"schema {value['schema']!r}, not {SCHEMA}: written by another version")
-        return value
 
     @model_validator(mode="after")
     def _known_models(self) -> Self:

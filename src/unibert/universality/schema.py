@@ -5,24 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from unibert.benchmark.schema import validated
+from unibert.benchmark.schema import Count, Shape, Versioned, validated
 
-SCHEMA = 1
-Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 """A share or an accuracy, from 0 to 1."""
 Treatment = Literal["raw", "centred", "projected"]
 """What was done to the embeddings first: nothing; each language's mean removed; the language directions removed."""
 Similarity = Literal["cosine", "csls"]
-
-
-class Shape(BaseModel):
-    """A part of the file."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
 
 
 class Probe(Shape):
@@ -130,7 +122,7 @@ class Disparity(Shape):
     worst_mean: Finite
     correlations: dict[str, Interval]
     """Spearman's rank correlation with each property of the languages: `bytes`, `fertility`, `unknown`."""
-    resources: dict[str, dict[str, Finite]] = {}
+    resources: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """High against low: by group (`high`, `middle`, `low`: thirds by bytes) `mean`, `worst`, `languages`."""
 
 
@@ -145,7 +137,7 @@ class Spelling(Shape):
     """Share of the pieces that are the unknown piece."""
 
 
-class Universality(Shape):
+class Universality(Versioned):
     """All that was measured of one encoder."""
 
     version: Literal[1] = Field(alias="schema", default=1)
@@ -171,13 +163,6 @@ class Universality(Shape):
     settings: dict[str, Any]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     provenance: dict[str, Any]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_schema(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "schema" in value and value["schema"] != SCHEMA:
-            raise ValueError(f"schema {value['schema']!r}, not {SCHEMA}: written by another version")
-        return value
 
     @model_validator(mode="after")
     def _known_pairs(self) -> Self:

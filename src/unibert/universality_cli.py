@@ -90,7 +90,12 @@ def neutralise(
     text: Texts = None,
     parallel: ParallelFiles = None,
     language: Languages = None,
-    rank: Annotated[int | None, typer.Option(min=1, help="Directions to remove; by default one per language.")] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Directions to remove; by default one fewer than the languages, at most a quarter of the width."
+        ),
+    ] = None,
     sentences: Annotated[int, typer.Option(min=20, help="Of each language.")] = 300,
 ) -> None:
     """Write an encoder of sentences without the directions that tell languages apart; says what that buys.

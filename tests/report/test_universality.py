@@ -12,6 +12,7 @@ from significance_support import write_scored_run
 from unibert.errors import DataError, RecipeError
 from unibert.report.blocks import Details, FigureBlock
 from unibert.report.collect import collect
+from unibert.report.origin import provenance_table
 from unibert.report.page import build_report, write_report
 from unibert.report.subsets import chosen
 from unibert.report.tables import Table
@@ -201,6 +202,19 @@ def test_a_folder_of_universality_alone_is_a_run(tmp_path, last_only, large):
         assert page.count(text) == 1
     assert len(points_of((index.parent / "figures/universality-map-1-1.svg").read_text())) == 120
     assert (index.parent / "tables/universality-languages.csv").read_text().count("\n") == 2 * len(FEW) + 1
+
+
+def test_where_the_measures_come_from(tmp_path, last_only):
+    """Each set-up once, however many encoders were measured in it."""
+    commits = {"one": "abc", "two": "abc", "three": "def"}
+    found = [
+        last_only.model_copy(update={"model": name, "provenance": {"commit": commit}})
+        for name, commit in commits.items()
+    ]
+    rows = provenance_table(collect(write_universality(tmp_path / "study", *found))).rows
+    told = {(str(row[0].text), str(row[2].text)) for row in rows}
+    assert {commit for _, commit in told} == {"abc", "def"}
+    assert {name for name, _ in told} == {"universality, set-up 1", "universality, set-up 2"}
 
 
 def test_damaged_files_are_named_and_the_others_shown(tmp_path, small):

@@ -1,11 +1,15 @@
 """Embeddings: the same as one text at a time through the bare model, in any order and batch, at every layer."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from ner_support import FILLERS, tiny_tokenizer, write_tiny_bert
 from unibert.errors import DataError
@@ -201,6 +205,69 @@ def test_a_model_that_reads_no_text_alone(tmp_path):
     tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(DataError, match="two-towers: T5Model cannot be run as an encoder of texts"):
         Embedder(find_encoder(tmp_path, "two-towers"))
+
+
+def test_the_encoder_of_a_pair_is_measured_where_it_was_saved_alone(tmp_path):
+    tokenizer = tiny_tokenizer()
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2, decoder_start_token_id=0
+    )
+    model = transformers.T5EncoderModel(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    embedder = Embedder(find_encoder(tmp_path), precision="float32")
+    ids = torch.tensor(tokenizer(["in mister"])["input_ids"])
+    with torch.no_grad():
+        expected = model(input_ids=ids).last_hidden_state[0].mean(0).numpy()
+    np.testing.assert_allclose(embedder.embed(["in mister"], [2]).layers_LND[0, 0], expected, atol=1e-5)
+
+
+def write_modules(folder, kinds, activation="torch.nn.modules.linear.Identity", out=16):
+    """What sentence-transformers has beside an encoder of width 16."""
+    modules = [
+        {"path": f"{place}_{kind}", "type": f"sentence_transformers.models.{kind}"} for place, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    if "Dense" in kinds:
+        dense = folder / "2_Dense"
+        dense.mkdir()
+        (dense / "config.json").write_text(json.dumps({"activation_function": activation}))
+        save_file(
+            {"linear.weight": torch.eye(16)[:out] * 2, "linear.bias": torch.ones(out)}, dense / "model.safetensors"
+        )
+
+
+def test_a_linear_layer_after_the_mean_belongs_to_the_last_layer(bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "model")
+    plain = Embedder(find_encoder(bert), precision="float32")
+    write_modules(tmp_path / "model", ["Transformer", "Pooling", "Dense"])
+    other = Embedder(find_encoder(tmp_path / "model"), precision="float32")
+    assert other.projected and not other.note and not plain.projected
+    before, after = (embedder.embed(["in mister", "x"]).layers_LND for embedder in (plain, other))
+    np.testing.assert_allclose(after[-1], 2 * before[-1] + 1, atol=1e-5)
+    np.testing.assert_array_equal(after[:-1], before[:-1])
+    assert find_encoder(tmp_path / "model").fingerprint != find_encoder(bert).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("kinds", "more", "told"),
+    [
+        (
+            ["Transformer", "Pooling", "Dense", "Normalize"],
+            {},
+            "Normalize, which is not supported; what is measured is the mean",
+        ),
+        (["Transformer", "Pooling", "Dense"], {"activation": "torch.nn.Tanh"}, "a layer with Tanh"),
+        (["Transformer", "Pooling", "Dense"], {"out": 8}, "a layer from 16 to 8 numbers"),
+    ],
+)
+def test_what_is_not_applied_after_the_mean_is_told(kinds, more, told, bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "model")
+    write_modules(tmp_path / "model", kinds, **more)
+    embedder = Embedder(find_encoder(tmp_path / "model"), precision="float32")
+    assert told in embedder.note and not embedder.projected
+    plain = Embedder(find_encoder(bert), precision="float32").embed(["in mister"]).layers_LND
+    np.testing.assert_array_equal(embedder.embed(["in mister"]).layers_LND, plain)
 
 
 def test_a_model_without_its_tokenizer(bert, tmp_path):

@@ -115,12 +115,68 @@ def test_a_second_time_nothing_is_measured(measured, data, encoder, monkeypatch)
 
 def test_new_scores_are_looked_at_without_measuring_again(measured, data, encoder, monkeypatch, tmp_path):
     wanted, folder, _ = measured
-    for path in folder.glob("tiny.*"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    copied(folder, tmp_path)
     monkeypatch.setattr(module, "Embedder", None)
     metrics = {"tiny": {"QA": {code: 1.0 * len(code) for code in ("de", "fr", "zh", "en", "es")}}}
     found, _ = measure_universality(wanted, [encoder], find_material(wanted, {"de": 5, "fr": 9}), tmp_path, metrics)
     assert "QA" in {spread.measure for spread in found[0].disparity}
+
+
+def copied(folder, target):
+    for path in folder.glob("tiny.*"):
+        (target / path.name).write_bytes(path.read_bytes())
+
+
+def test_material_of_no_use_is_told_without_measuring_again(measured, data, encoder, monkeypatch, tmp_path):
+    wanted, folder, found = measured
+    copied(folder, tmp_path)
+    monkeypatch.setattr(module, "Embedder", None)
+    whole = find_material(wanted, {"de": 5, "fr": 9})
+    odd = dataclasses.replace(whole, left_out={"es-en": "not aligned"})
+    for material, told in ((odd, {"es-en": "not aligned"}), (whole, found.left_out)):
+        again, _ = measure_universality(wanted, [encoder], material, tmp_path)
+        assert again[0].left_out == told
+        assert load_universality(tmp_path / "tiny.json") == again[0]
+
+
+def test_a_map_is_made_when_its_package_is_there(data, encoder, monkeypatch, tmp_path):
+    def missing(*_):
+        raise DataError("the UMAP map needs umap-learn, which is not installed")
+
+    wanted = settings(data, layers="last", maps=["pca", "umap"])
+    with monkeypatch.context() as without:
+        without.setattr(module, "umap_map", missing)
+        first, _ = measure_universality(wanted, [encoder], find_material(wanted), tmp_path)
+    assert "map by UMAP" in first[0].left_out
+    with monkeypatch.context() as still:
+        still.setattr(module, "find_spec", lambda _: None)
+        still.setattr(module, "Embedder", None)
+        again, _ = measure_universality(wanted, [encoder], find_material(wanted), tmp_path)
+    assert again == first
+    monkeypatch.setattr(module, "probe", None)  # nothing else is made again
+    monkeypatch.setattr(module, "find_spec", lambda _: True)
+    monkeypatch.setattr(
+        module, "umap_map", lambda *given: module.pca_map(*given[:-1]).model_copy(update={"method": "umap"})
+    )
+    last, _ = measure_universality(wanted, [encoder], find_material(wanted), tmp_path)
+    assert "map by UMAP" not in last[0].left_out
+    assert [points.method for points in last[0].maps] == ["pca", "umap", "pca", "umap"]
+    assert last[0].probes == first[0].probes
+
+
+def test_models_whose_names_give_the_same_file_name_have_files_of_their_own(data, tmp_path):
+    encoders = [
+        find_encoder(write_tiny_bert(tmp_path / str(number), seed=number), name)
+        for number, name in enumerate(("m/bert", "../m/bert"))
+    ]
+    wanted = settings(data, layers="last", parallel=[])
+    for order in (encoders, encoders[::-1], encoders[1:]):
+        found, _ = measure_universality(wanted, order, find_material(wanted), tmp_path / "out")
+        kept = {load_universality(path).model: path.name for path in (tmp_path / "out").glob("*.json")}
+        assert [each.model for each in found] == [encoder.name for encoder in order]
+        assert set(kept) == {"m/bert", "../m/bert"}
+        assert kept["m/bert"] == "m--bert.json"
+    assert len(list((tmp_path / "out").glob("*.directions.safetensors"))) == 2
 
 
 def test_it_goes_on_where_it_was_stopped(measured, data, encoder, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from unibert.models.neutral import fit_means, fit_projection
 from unibert.tasks.encoder import find_encoder
 from unibert.universality.embedding import Embedder
 from unibert.universality.material import find_material
+from unibert.universality.measure import measure_universality
 from unibert.universality.neutralise import neutralise_encoder
 from unibert.universality_settings import UniversalitySettings
 
@@ -52,6 +53,19 @@ def test_it_is_written_and_what_it_buys_is_told(encoder, data, tmp_path):
     np.testing.assert_allclose(by_hand, projection.apply(vectors), atol=1e-5)
     assert projection.rank == len(material.texts) - 1 == 2
     assert fit_means(by_hand.numpy(), names).keys() == material.texts.keys()
+
+
+def test_a_neutral_encoder_measures_as_neutral_and_is_not_neutralised_again(encoder, data, tmp_path):
+    settings = UniversalitySettings(models=[str(encoder)], parallel=[str(data)], layers="last", sentences=100)
+    told = neutralise_encoder(settings, tmp_path / "neutral")
+    bought = float(next(line for line in told.splitlines() if "language directions removed" in line).split()[-2])
+    neutral = settings.model_copy(update={"models": [str(tmp_path / "neutral")], "maps": []})
+    material = find_material(neutral)
+    found, _ = measure_universality(neutral, [find_encoder(tmp_path / "neutral")], material, tmp_path / "out")
+    assert 100 * found[0].retrieval_at(found[0].layers, "cosine", "raw").mean == pytest.approx(bought, abs=0.1)
+    with pytest.raises(DataError, match="has a linear layer after the mean already"):
+        neutralise_encoder(neutral, tmp_path / "twice")
+    assert not (tmp_path / "twice").exists()
 
 
 def test_without_translations_it_is_only_written(encoder, data, tmp_path):

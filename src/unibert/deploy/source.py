@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unibert.deploy.model_folder import MODEL_FOLDER, find_models, is_pickle
-from unibert.deploy.sentence_modules import MODULES_FILE, load_projection
 from unibert.errors import DataError, RecipeError, first_line
 from unibert.files import read_json
+from unibert.models.sentence_modules import MODULES_FILE, load_projection
 from unibert.tasks.encoder import Encoder, find_encoder, quiet_transformers
 
 Kind = Literal["encoder", "embeddings", "head"]

@@ -187,7 +187,7 @@ def fit_projection(embeddings_ND: NDArray[np.floating], labels: Sequence[str], r
     if rank is not None and not 0 <= rank <= spanned:
         raise DataError(
             f"language projection: rank {rank}; the means of {len(means)} languages span {spanned} directions",
-            f"Choose a rank from 0 to {spanned}.",
+            f"Choose a rank from 1 to {spanned}.",
         )
     wanted = min(spanned, max(1, len(mean_D) // 4)) if rank is None else rank
     kept_RD = np.ascontiguousarray(directions[:wanted], dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unibert.files import fingerprint
@@ -16,15 +16,8 @@ def provenance_table(run: Run) -> Table:
         (name, f"started {_time(stage.get('started'))}" if stage.get("started") else "not recorded", stage)
         for name, stage in run.stages.items()
     ]
-    # Hundreds of results come from a handful of set-ups; each is told once, with the times between which it ran.
-    set_ups: dict[str, list[dict[str, Any]]] = {}
-    for result in run.results:
-        set_ups.setdefault(fingerprint({**result.provenance, "finished": None}), []).append(result.provenance)
-    for number, of_one in enumerate(set_ups.values(), start=1):
-        times = sorted(str(record["finished"]) for record in of_one if record.get("finished"))
-        when = f"finished {_time(times[0])}" if times else "not recorded"
-        when += f" to {_time(times[-1])}" if times and times[0] != times[-1] else ""
-        records.append(("benchmark" if len(set_ups) == 1 else f"benchmark, set-up {number}", when, of_one[0]))
+    records += _set_ups("benchmark", [result.provenance for result in run.results])
+    records += _set_ups("universality", [found.provenance for found in run.universality])
     rows = [
         [
             words(name),
@@ -39,6 +32,20 @@ def provenance_table(run: Run) -> Table:
     labels = ("Stage", "When", "Commit", "Versions", "Hardware", "Fingerprint")
     note = "A commit with +changes was run with edits that are not in that commit."
     return Table("provenance", "Where the numbers come from", [Column(label, False) for label in labels], rows, [note])
+
+
+def _set_ups(stage: str, provenances: Sequence[dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name, time and record of each set-up that results come from: hundreds of them have a handful."""
+    by_set_up: dict[str, list[dict[str, Any]]] = {}
+    for record in provenances:
+        by_set_up.setdefault(fingerprint({**record, "finished": None}), []).append(record)
+    told = []
+    for number, of_one in enumerate(by_set_up.values(), start=1):
+        times = sorted(str(record["finished"]) for record in of_one if record.get("finished"))
+        when = f"finished {_time(times[0])}" if times else "not recorded"
+        when += f" to {_time(times[-1])}" if times and times[0] != times[-1] else ""
+        told.append((stage if len(by_set_up) == 1 else f"{stage}, set-up {number}", when, of_one[0]))
+    return told
 
 
 def _time(text: object) -> str:

@@ -17,7 +17,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from unibert.tasks.batches import padded
-from unibert.tasks.encoder import Encoder, load_with_head
+from unibert.tasks.encoder import Encoder, load_with_head, quiet_transformers
 
 
 class BiEncoder(nn.Module):
@@ -108,10 +108,25 @@ def load_bi_encoder(encoder: Encoder) -> tuple[BiEncoder, Any]:
     Raises:
         DataError: it cannot be loaded.
     """
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForTextEncoding
 
-    model, tokenizer = load_with_head(encoder, AutoModel, "sentence embeddings")
+    kind = AutoModelForTextEncoding if _half_of_a_pair(encoder) else AutoModel
+    model, tokenizer = load_with_head(encoder, kind, "sentence embeddings")
     return BiEncoder(model), tokenizer
+
+
+def _half_of_a_pair(encoder: Encoder) -> bool:
+    """Whether it was saved as the encoder of an encoder-decoder, such as T5's: `AutoModel` would add a new decoder."""
+    from transformers import AutoConfig
+
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(
+                encoder.source, trust_remote_code=False, revision=encoder.revision or "main"
+            )
+    except Exception:  # loading the model tells what is wrong with it
+        return False
+    return any(str(name).endswith("EncoderModel") for name in config.architectures or ())
 
 
 def collate_texts(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:

@@ -24,6 +24,9 @@ _PARTS = (
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "modules.json",  # with the next two: what sentence-transformers does after the encoder
+    "*_Pooling/config.json",
+    "*_Dense/*",
 )
 
 
@@ -86,7 +89,7 @@ def _check_folder(folder: Path, name: str) -> None:
 
 def _folder_fingerprint(folder: Path) -> str:
     files = sorted({path for pattern in _PARTS for path in folder.glob(pattern) if path.is_file()})
-    return fingerprint({path.name: sha256_of_file(path) for path in files})
+    return fingerprint({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
 
 
 def _hub_commit(name: str, revision: str | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from unibert.errors import DataError, first_line
 from unibert.models.positions import position_limit
 from unibert.models.precision import autocast, best_device, resolve_precision
+from unibert.models.sentence_modules import UnknownModules, load_projection
 from unibert.tasks.batches import BATCH_TOKENS, padded
 from unibert.tasks.bi_encoder import load_bi_encoder, mean_of_pieces
 from unibert.tasks.encoder import Encoder
@@ -32,7 +34,8 @@ class Embeddings:
     """What an encoder makes of texts."""
 
     layers_LND: npt.NDArray[np.float32]
-    """Means over the pieces of each text, special ones included; the layers in the order they were asked for."""
+    """Means over the pieces of each text, special ones included; the layers in the order they were asked for. The last
+    one's went through the linear layer that the folder puts after the mean, if it has one."""
     pieces: int
     """Word pieces of all texts, as far as they were read, without special ones."""
     unknown: int
@@ -57,6 +60,10 @@ class Embedder:
     hidden: int
     parameters: int
     """Without the pooler, which nothing reads."""
+    projected: bool
+    """Whether a linear layer comes after the mean at the last layer, as in folders that `unibert neutralise` writes."""
+    note: str
+    """What sentence-transformers would do after the encoder and is not done here; empty where there is nothing."""
 
     def __init__(
         self, encoder: Encoder, max_length: int = 128, batch_tokens: int | None = None, precision: str = "auto"
@@ -76,6 +83,10 @@ class Embedder:
             )
         self.parameters = sum(parameter.numel() for parameter in self._model.parameters())
         self.layers, self.hidden = self._dimensions()
+        self._linear, self.note = _after_the_mean(encoder, self.hidden)
+        self.projected = self._linear is not None
+        if self._linear is not None:
+            self._linear.to(self.device)
 
     def _dimensions(self) -> tuple[int, int]:
         """Transformer layers and width, from what the model puts out rather than from how its kind names them."""
@@ -154,6 +165,12 @@ class Embedder:
         mask_RL = batch["attention_mask"].to(self.device)
         # Where only the output was asked for, it is the one state.
         means = [mean_of_pieces(states[layer if len(states) > 1 else 0], mask_RL) for layer in layers]
+        if self._linear is not None:
+            with torch.inference_mode():
+                means = [
+                    self._linear(mean) if layer == self.layers else mean
+                    for layer, mean in zip(layers, means, strict=True)
+                ]
         return torch.stack(means).cpu().numpy()
 
     def _states(self, batch: dict[str, Any], inner: bool) -> list[Tensor]:
@@ -179,11 +196,26 @@ class Embedder:
             column = min(np.flatnonzero(damaged.any(0)), key=lambda place: int(rows[place]))
             layer = min(layers[int(place)] for place in np.flatnonzero(damaged[:, column]))
             row = int(rows[column])
+            where = f"from layer {layer} on" if len(layers) > self.layers else f"at layer {layer}"
             raise DataError(
-                f"model {self.encoder.name}: its embeddings are not finite (NaN or infinite) from layer {layer} on, "
+                f"model {self.encoder.name}: its embeddings are not finite (NaN or infinite) {where}, "
                 f"first at {_named(texts, row)}",
                 "Leave this model out, or train it again: its weights are damaged.",
             )
+
+
+def _after_the_mean(encoder: Encoder, width: int) -> tuple[Any, str]:
+    """The linear layer after the mean, if the folder has one that is known; what else there is, in words."""
+    folder = Path(encoder.source)
+    if not folder.is_dir():
+        return None, ""
+    try:
+        linear = load_projection(folder, width)
+    except UnknownModules as error:
+        return None, f"{error.message}; what is measured is the mean of the pieces"
+    if linear is not None and linear.out_features != width:
+        return None, f"a layer from {width} to {linear.out_features} numbers after the mean is not applied"
+    return linear, ""
 
 
 def spelling(tokenizer: Any, texts: Sequence[str]) -> Spelling:

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -50,6 +51,8 @@ LONGEST_NAME = 160
 MEANS_ENDING = ".means.safetensors"
 """Of the name of a model's file of language means."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_NO_PROBE, _NO_MAPS, _NO_UMAP, _MODULES = "probe", "maps", "map by UMAP", "sentence-transformers"
+"""What a measurement itself leaves out, beside what the material does."""
 
 
 def measure_universality(
@@ -79,11 +82,13 @@ def measure_universality(
     make_folder(folder)
     found: list[Universality] = []
     failed: dict[str, str] = {}
+    stems: dict[Path, str] = {}
     with run_lock(folder):
         for encoder in encoders:
-            reason = folder / f"{file_name(encoder.name)}.failed"
+            stem = _stem(folder, encoder, stems)
+            reason = stem.with_name(stem.name + ".failed")
             try:
-                found.append(_one(settings, encoder, material, folder, (metrics or {}).get(encoder.name, {})))
+                found.append(_one(settings, encoder, material, stem, (metrics or {}).get(encoder.name, {})))
             except DataError as error:  # the other encoders can still be measured
                 print(f"error: {error}", file=sys.stderr)
                 failed[encoder.name] = error.message
@@ -101,35 +106,74 @@ def file_name(model: str) -> str:
     name = re.sub(r"[^\w.-]+", "--", model).strip("-.") or "model"
     if len(name.encode()) <= LONGEST_NAME:
         return name
-    return name.encode()[-LONGEST_NAME:].decode(errors="ignore") + "-" + fingerprint({"model": model})[:8]
+    return _marked(name.encode()[-LONGEST_NAME:].decode(errors="ignore"), model)
+
+
+def _marked(name: str, model: str) -> str:
+    return f"{name}-{fingerprint({'model': model})[:8]}"
+
+
+def _stem(folder: Path, encoder: Encoder, taken: dict[Path, str]) -> Path:
+    """The files of an encoder, without their endings: others than those of `taken` and of what was measured before."""
+    stem = folder / file_name(encoder.name)
+    before = load_universality(folder / f"{stem.name}.json")
+    another = isinstance(before, Universality) and (
+        before.model != encoder.name and before.model_fingerprint != encoder.fingerprint
+    )
+    if another or stem in taken:
+        stem = folder / _marked(stem.name, encoder.name)
+    taken[stem] = encoder.name
+    return stem
 
 
 def _one(
     settings: UniversalitySettings,
     encoder: Encoder,
     material: Material,
-    folder: Path,
+    stem: Path,
     metrics: Mapping[str, Mapping[str, float]],
 ) -> Universality:
-    name = file_name(encoder.name)
     asked = settings.model_dump(mode="json", exclude={"models", "parallel", "text", "sizes"})
     identity = fingerprint({"model": encoder.fingerprint, "settings": asked, "material": material.fingerprint})
-    path = folder / f"{name}.json"
+    path = stem.with_name(f"{stem.name}.json")
     before = load_universality(path) if path.exists() else None
-    stem = folder / name
     neutral = [stem.with_name(stem.name + ending) for ending in (DIRECTIONS_ENDING, MEANS_ENDING)]
     # What neutralises a model may have been removed: without it the result is not whole.
     whole = len(material.texts) < 2 or all(place.is_file() for place in neutral)
     if whole and isinstance(before, Universality) and before.settings.get("identity") == identity:
-        made = before.model_copy(update={"disparity": disparities(before, metrics, settings.seeds[0])})
+        made = _brought_up_to_date(before, settings, encoder, material, stem, metrics)
         if made != before:
             write_json(path, made.as_json())
         return made
     with telling_of_full_disk(path):
         made = _Measurement(settings, encoder, material, stem, identity).run(metrics)
         write_json(path, made.as_json())
-        (folder / f"{name}.part").unlink(missing_ok=True)
+        stem.with_name(f"{stem.name}.part").unlink(missing_ok=True)
     return made
+
+
+def _brought_up_to_date(
+    before: Universality,
+    settings: UniversalitySettings,
+    encoder: Encoder,
+    material: Material,
+    stem: Path,
+    metrics: Mapping[str, Mapping[str, float]],
+) -> Universality:
+    """What was measured in just this way before, beside files of no use and metrics that may be others now."""
+    identity = before.settings["identity"]
+    own = {name: before.left_out[name] for name in (_NO_PROBE, _NO_MAPS, _NO_UMAP, _MODULES) if name in before.left_out}
+    changed: dict[str, Any] = {
+        "disparity": disparities(before, metrics, settings.seeds[0]),
+        "left_out": dict(material.left_out) | own,
+        "settings": settings.model_dump(mode="json") | {"identity": identity},
+    }
+    if _NO_UMAP in own and find_spec("umap"):  # it was not installed then
+        again = _Measurement(settings, encoder, material, stem, identity)
+        changed["maps"] = again.draw_maps()
+        if _NO_UMAP not in again.left_out:
+            del changed["left_out"][_NO_UMAP]
+    return before.model_copy(update=changed)
 
 
 class _Measurement:
@@ -146,6 +190,8 @@ class _Measurement:
         self.layers = list(range(last + 1)) if settings.layers == "all" else [last]
         self.journal = Journal(stem.with_name(stem.name + ".part"), identity)
         self.left_out = dict(material.left_out)
+        if self.embedder.note:
+            self.left_out[_MODULES] = self.embedder.note
 
     def run(self, metrics: Mapping[str, Mapping[str, float]]) -> Universality:
         began = time.monotonic()
@@ -204,7 +250,7 @@ class _Measurement:
     def probe_layers(self) -> list[Probe]:
         """Probes of both kinds at every layer."""
         if not self.several:
-            self.left_out["probe"] = "text in fewer than two languages"
+            self.left_out[_NO_PROBE] = "text in fewer than two languages"
             return []
         found = []
         todo = [(place, layer, kind) for place, layer in enumerate(self.layers) for kind in KINDS]
@@ -276,7 +322,7 @@ class _Measurement:
         texts, languages, meanings = pick_meanings(self.material.parallel, self.settings.seeds[0])
         if not texts:
             if self.material.parallel:
-                self.left_out["maps"] = "no sentence is there in two languages or more"
+                self.left_out[_NO_MAPS] = "no sentence is there in two languages or more"
             return []
         raw = self.embedder.embed(texts, [self.embedder.layers]).layers_LND[0]
         found: list[Points] = []
@@ -288,5 +334,5 @@ class _Measurement:
             try:
                 found.append(umap_map(vectors, languages, meanings, treatment, self.settings.seeds[0]))  # type: ignore[arg-type]
             except DataError as error:  # the package is an extra
-                self.left_out["map by UMAP"] = error.message
+                self.left_out[_NO_UMAP] = error.message
         return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from unibert.benchmark.columns import aligned
+from unibert.errors import DataError
 from unibert.models.neutral import Projection, Vectors, fit_means, fit_projection
 from unibert.progress import progress_bar
 from unibert.tasks.encoder import find_encoder
@@ -30,13 +31,18 @@ def neutralise_encoder(settings: UniversalitySettings, folder: Path) -> str:
         A text: what was removed, retrieval before and after where there are translations, and what was left out.
 
     Raises:
-        DataError: no such model or text, or there is something at the folder's place.
+        DataError: no such model or text, a neutralised one, or there is something at the folder's place.
         RecipeError: the settings name no text.
     """
     see_that_it_is_free(folder)
     encoder = find_encoder(settings.models[0])
     material = find_material(settings)
     embedder = Embedder(encoder, settings.max_length)
+    if embedder.projected:
+        raise DataError(
+            f"model {encoder.name}: it has a linear layer after the mean already, as neutralised encoders have",
+            "Give the encoder that it was made from.",
+        )
     last = [embedder.layers]
     flat, names = material.labelled
     with progress_bar(len(flat), "sentences", " sentences") as bar:
@@ -46,6 +52,7 @@ def neutralise_encoder(settings: UniversalitySettings, folder: Path) -> str:
     write_sentence_encoder(encoder, projection, means, folder, settings.max_length)
     told = [f"removed {projection.rank} of {projection.width} directions, fitted on {len(material.texts)} languages"]
     told += _bought(material, embedder, means, projection, settings)
+    told += [f"note: {embedder.note}"] if embedder.note else []
     told += [f"left out: {name}: {reason}" for name, reason in material.left_out.items()]
     return "\n".join(told)
 

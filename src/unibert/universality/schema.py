@@ -162,6 +162,7 @@ class Universality(Versioned):
     """What could not be measured, by name, and why."""
     settings: dict[str, Any]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Of the process that finished it: not what an interrupted one had done before."""
     provenance: dict[str, Any]
 
     @model_validator(mode="after")

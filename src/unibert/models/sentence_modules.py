@@ -15,6 +15,10 @@ MODULES_FILE = "modules.json"
 _IDENTITY = "Identity"
 
 
+class UnknownModules(DataError):
+    """Embeddings are something else than a mean with at most one linear layer after it."""
+
+
 def load_projection(folder: Path, width: int) -> Any:
     """The linear layer after the mean, as torch's `Linear`; None where embeddings are the mean itself.
 
@@ -23,8 +27,8 @@ def load_projection(folder: Path, width: int) -> Any:
         width: of the encoder's hidden states.
 
     Raises:
-        DataError: embeddings are something else than a mean with at most one linear layer after it, or that layer is
-            damaged or of another width.
+        UnknownModules: embeddings are made in another way.
+        DataError: the list of modules or the layer is damaged, or the layer of another width.
     """
     path = folder / MODULES_FILE
     modules = read_json(path) if path.is_file() else []
@@ -32,7 +36,7 @@ def load_projection(folder: Path, width: int) -> Any:
         raise DataError(f"{path}: not a list of modules", "Copy the folder again.")
     kinds = [str(module.get("type")).rpartition(".")[2] for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"][: len(kinds)] or kinds[2:] not in ([], ["Dense"]):
-        raise DataError(
+        raise UnknownModules(
             f"{path}: its embeddings go through {', '.join(kinds)}, which is not supported",
             "Give an encoder whose embeddings are the mean of its pieces, with at most one linear layer after it.",
         )
@@ -46,8 +50,10 @@ def _check_mean(path: Path) -> None:
     settings = read_json(path) if path.is_file() else {}
     modes = [name for name, on in settings.items() if name.startswith("pooling_mode_") and on is True]
     if modes not in ([], ["pooling_mode_mean_tokens"]):
-        raise DataError(f"{path}: embeddings by {', '.join(modes)}, of which only the mean is supported",
-                        "Give an encoder whose embeddings are the mean of its pieces.")  # fmt: skip
+        raise UnknownModules(
+            f"{path}: embeddings by {', '.join(modes)}, of which only the mean is supported",
+            "Give an encoder whose embeddings are the mean of its pieces.",
+        )
 
 
 def _linear(folder: Path, width: int) -> Any:
@@ -57,7 +63,7 @@ def _linear(folder: Path, width: int) -> Any:
     settings = read_json(folder / "config.json")
     activation = str(settings.get("activation_function")).rpartition(".")[2]
     if activation != _IDENTITY:
-        raise DataError(
+        raise UnknownModules(
             f"{folder / 'config.json'}: a layer with {activation} after the mean, which is not supported",
             "Give an encoder with a linear layer, whose activation function is Identity.",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -39,8 +39,10 @@ Retrieval in %, over both directions, by cosine: on Tatoeba, the languages with 
 sets between related and between distant languages. At the last layer, unless it is at the best one.
 """
 NONE, DISTILLED = "none", "none-distilled"
-OFFSETS = tuple((x, y) for y in (3, -9, 11, -17, 19, -25, 27, -33, 35, -41, 43) for x in (5, -30))
-"""Where a point's name may stand, in points; the first that is free."""
+WIDTH = 4.6
+"""Of a letter of a point's name, about, in points."""
+NEAR = 10
+"""Points up or down from which on a line joins a name to its point."""
 MOST_LOSS = 1.0
 """Held-out loss above that without an adversary, in %: what an adversary may cost."""
 
@@ -248,7 +250,6 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
     modes = list(dict.fromkeys(mode_of(variant) for variant in by_variant))
     reference = by_variant.get(NONE, [])
     names: list[tuple[str, float, float]] = []
-    taken: list[tuple[float, float, float, float]] = []
     with canvas(340) as (figure, axes):
         for variant, its in by_variant.items():
             mode, late = mode_of(variant), "-late" in variant
@@ -278,12 +279,20 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
         axes.autoscale_view()
         axes.xaxis.set_major_formatter("{x:g}")
         figure.draw_without_rendering()  # the scales are final
-        for text, across, up in names:
-            at = axes.transData.transform((across, up)) * 72 / figure.dpi
-            free_ones = (o for o in OFFSETS if not any(overlap(box(at, o, text), other) for other in taken))
-            offset = next(free_ones, OFFSETS[0])
+        points = [axes.transData.transform((across, up)) * 72 / figure.dpi for _, across, up in names]
+        taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+        for (text, across, up), at in zip(names, points, strict=True):
+            if not text:
+                continue
+            places = list(offsets(text))
+            free_ones = (o for o in places if not any(overlap(box(at, o, text), other) for other in taken))
+            offset = next(free_ones, places[0])
             taken.append(box(at, offset, text))
-            axes.annotate(text, (across, up), xytext=offset, textcoords="offset points", fontsize="x-small", color=SOFT)
+            line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+            axes.annotate(
+                text, (across, up), xytext=offset, textcoords="offset points", fontsize="x-small", color=SOFT,
+                arrowprops=line if abs(offset[1]) > NEAR else None,
+            )  # fmt: skip
         axes.set_xlabel("held-out loss, % above none, logarithmic from 1 % on (hollow: late)")
         axes.set_ylabel(label)
         figure.legend(loc="outside lower left", ncols=3)
@@ -294,10 +303,17 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
         return to_picture(figure, name, f"Held-out loss and {label}: {'; '.join(told)}.")
 
 
+def offsets(text: str) -> Iterator[tuple[float, float]]:
+    """Where a point's name may stand, in points, the nearest first: right of it, left, then further up and down."""
+    for up in (3, -9, 14, -20, 25, -31, 36, -42):
+        yield 6, up
+        yield -6 - WIDTH * len(text), up
+
+
 def box(at: Sequence[float], offset: tuple[float, float], text: str) -> tuple[float, float, float, float]:
     """About where a name would stand: left, bottom, right, top, in points."""
     left, bottom = at[0] + offset[0], at[1] + offset[1]
-    return left, bottom, left + 4.6 * len(text), bottom + 8
+    return left, bottom, left + WIDTH * len(text), bottom + 8
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> bool:

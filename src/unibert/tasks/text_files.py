@@ -36,7 +36,7 @@ def read_text(path: Path, likely: str = "") -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", "Name a readable file.") from None
     if not data.strip():
-        told = "there is nothing but white space in it" if data else "the file is empty"
+        told = "the file is empty but for white space" if data else "the file is empty"
         raise DataError(f"{path}: {told}", "Download or write it again.")
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     if data.startswith(_UTF_16):

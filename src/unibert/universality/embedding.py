@@ -60,8 +60,6 @@ class Embedder:
     hidden: int
     parameters: int
     """Without the pooler, which nothing reads."""
-    projected: bool
-    """Whether a linear layer comes after the mean at the last layer, as in folders that `unibert neutralise` writes."""
     note: str
     """What sentence-transformers would do after the encoder and is not done here; empty where there is nothing."""
 
@@ -84,9 +82,13 @@ class Embedder:
         self.parameters = sum(parameter.numel() for parameter in self._model.parameters())
         self.layers, self.hidden = self._dimensions()
         self._linear, self.note = _after_the_mean(encoder, self.hidden)
-        self.projected = self._linear is not None
         if self._linear is not None:
             self._linear.to(self.device)
+
+    @property
+    def projected(self) -> bool:
+        """Whether a linear layer comes after the mean at the last layer, as where `unibert neutralise` wrote it."""
+        return self._linear is not None
 
     def _dimensions(self) -> tuple[int, int]:
         """Transformer layers and width, from what the model puts out rather than from how its kind names them."""
@@ -163,14 +165,14 @@ class Embedder:
         batch = padded([{"input_ids": its} for its in ids], self.tokenizer)
         states = self._states(batch, any(layer < self.layers for layer in layers))
         mask_RL = batch["attention_mask"].to(self.device)
-        # Where only the output was asked for, it is the one state.
-        means = [mean_of_pieces(states[layer if len(states) > 1 else 0], mask_RL) for layer in layers]
-        if self._linear is not None:
-            with torch.inference_mode():
-                means = [
-                    self._linear(mean) if layer == self.layers else mean
-                    for layer, mean in zip(layers, means, strict=True)
-                ]
+        means = []
+        for layer in layers:
+            # Where only the output was asked for, it is the one state.
+            mean_RD = mean_of_pieces(states[layer if len(states) > 1 else 0], mask_RL)
+            if self._linear is not None and layer == self.layers:
+                with torch.inference_mode():
+                    mean_RD = self._linear(mean_RD)
+            means.append(mean_RD)
         return torch.stack(means).cpu().numpy()
 
     def _states(self, batch: dict[str, Any], inner: bool) -> list[Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -51,7 +52,7 @@ LONGEST_NAME = 160
 MEANS_ENDING = ".means.safetensors"
 """Of the name of a model's file of language means."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_NO_PROBE, _NO_MAPS, _NO_UMAP, _MODULES = "probe", "maps", "map by UMAP", "sentence-transformers"
+_OWN = _NO_PROBE, _NO_MAPS, _NO_UMAP, _MODULES = "probe", "maps", "map by UMAP", "sentence-transformers"
 """What a measurement itself leaves out, beside what the material does."""
 
 
@@ -82,13 +83,15 @@ def measure_universality(
     make_folder(folder)
     found: list[Universality] = []
     failed: dict[str, str] = {}
-    stems: dict[Path, str] = {}
+    stems: set[Path] = set()
     with run_lock(folder):
         for encoder in encoders:
             stem = _stem(folder, encoder, stems)
-            reason = stem.with_name(stem.name + ".failed")
+            stems.add(stem)
+            reason = _file(stem, ".failed")
+            own = (metrics or {}).get(encoder.name, {})
             try:
-                found.append(_one(settings, encoder, material, stem, (metrics or {}).get(encoder.name, {})))
+                found.append(_Measurement(settings, encoder, material, stem, own).result())
             except DataError as error:  # the other encoders can still be measured
                 print(f"error: {error}", file=sys.stderr)
                 failed[encoder.name] = error.message
@@ -113,95 +116,98 @@ def _marked(name: str, model: str) -> str:
     return f"{name}-{fingerprint({'model': model})[:8]}"
 
 
-def _stem(folder: Path, encoder: Encoder, taken: dict[Path, str]) -> Path:
+def _stem(folder: Path, encoder: Encoder, taken: Collection[Path]) -> Path:
     """The files of an encoder, without their endings: others than those of `taken` and of what was measured before."""
     stem = folder / file_name(encoder.name)
-    before = load_universality(folder / f"{stem.name}.json")
+    before = load_universality(_file(stem, ".json"))
     another = isinstance(before, Universality) and (
         before.model != encoder.name and before.model_fingerprint != encoder.fingerprint
     )
     if another or stem in taken:
-        stem = folder / _marked(stem.name, encoder.name)
-    taken[stem] = encoder.name
+        return folder / _marked(stem.name, encoder.name)
     return stem
 
 
-def _one(
-    settings: UniversalitySettings,
-    encoder: Encoder,
-    material: Material,
-    stem: Path,
-    metrics: Mapping[str, Mapping[str, float]],
-) -> Universality:
-    asked = settings.model_dump(mode="json", exclude={"models", "parallel", "text", "sizes"})
-    identity = fingerprint({"model": encoder.fingerprint, "settings": asked, "material": material.fingerprint})
-    path = stem.with_name(f"{stem.name}.json")
-    before = load_universality(path) if path.exists() else None
-    neutral = [stem.with_name(stem.name + ending) for ending in (DIRECTIONS_ENDING, MEANS_ENDING)]
-    # What neutralises a model may have been removed: without it the result is not whole.
-    whole = len(material.texts) < 2 or all(place.is_file() for place in neutral)
-    if whole and isinstance(before, Universality) and before.settings.get("identity") == identity:
-        made = _brought_up_to_date(before, settings, encoder, material, stem, metrics)
-        if made != before:
-            write_json(path, made.as_json())
-        return made
-    with telling_of_full_disk(path):
-        made = _Measurement(settings, encoder, material, stem, identity).run(metrics)
-        write_json(path, made.as_json())
-        stem.with_name(f"{stem.name}.part").unlink(missing_ok=True)
-    return made
-
-
-def _brought_up_to_date(
-    before: Universality,
-    settings: UniversalitySettings,
-    encoder: Encoder,
-    material: Material,
-    stem: Path,
-    metrics: Mapping[str, Mapping[str, float]],
-) -> Universality:
-    """What was measured in just this way before, beside files of no use and metrics that may be others now."""
-    identity = before.settings["identity"]
-    own = {name: before.left_out[name] for name in (_NO_PROBE, _NO_MAPS, _NO_UMAP, _MODULES) if name in before.left_out}
-    changed: dict[str, Any] = {
-        "disparity": disparities(before, metrics, settings.seeds[0]),
-        "left_out": dict(material.left_out) | own,
-        "settings": settings.model_dump(mode="json") | {"identity": identity},
-    }
-    if _NO_UMAP in own and find_spec("umap"):  # it was not installed then
-        again = _Measurement(settings, encoder, material, stem, identity)
-        changed["maps"] = again.draw_maps()
-        if _NO_UMAP not in again.left_out:
-            del changed["left_out"][_NO_UMAP]
-    return before.model_copy(update=changed)
+def _file(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
 
 
 class _Measurement:
-    """Of one encoder, in the order of its methods."""
+    """Of one encoder, in the order of its methods; what was measured in just this way before is taken from its file."""
 
     def __init__(
-        self, settings: UniversalitySettings, encoder: Encoder, material: Material, stem: Path, identity: str
+        self,
+        settings: UniversalitySettings,
+        encoder: Encoder,
+        material: Material,
+        stem: Path,
+        metrics: Mapping[str, Mapping[str, float]],
     ) -> None:
-        self.settings, self.encoder, self.material, self.stem, self.identity = (
-            settings, encoder, material, stem, identity,
-        )  # fmt: skip
-        self.embedder = Embedder(encoder, settings.max_length)
-        last = self.embedder.layers
-        self.layers = list(range(last + 1)) if settings.layers == "all" else [last]
-        self.journal = Journal(stem.with_name(stem.name + ".part"), identity)
+        self.settings, self.encoder, self.material, self.stem, self.metrics = settings, encoder, material, stem, metrics
+        asked = settings.model_dump(mode="json", exclude={"models", "parallel", "text", "sizes"})
+        self.identity = fingerprint({"model": encoder.fingerprint, "settings": asked, "material": material.fingerprint})
+        self.told_settings = settings.model_dump(mode="json") | {"identity": self.identity}
         self.left_out = dict(material.left_out)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The encoder, which is loaded when something is to be measured."""
+        return Embedder(self.encoder, self.settings.max_length)
+
+    @cached_property
+    def layers(self) -> list[int]:
+        """Those that are asked for; the last is the encoder's."""
+        last = self.embedder.layers
+        return list(range(last + 1)) if self.settings.layers == "all" else [last]
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What a process before this one measured."""
+        return Journal(_file(self.stem, ".part"), self.identity)
+
+    def result(self) -> Universality:
+        """The measures, which are in their file then."""
+        path = _file(self.stem, ".json")
+        before = load_universality(path)
+        neutral = [_file(self.stem, ending) for ending in (DIRECTIONS_ENDING, MEANS_ENDING)]
+        # What neutralises a model may have been removed: without it the result is not whole.
+        whole = len(self.material.texts) < 2 or all(place.is_file() for place in neutral)
+        if whole and isinstance(before, Universality) and before.settings.get("identity") == self.identity:
+            made = self.bring_up_to_date(before)
+            if made != before:
+                write_json(path, made.as_json())
+            return made
+        with telling_of_full_disk(path):
+            made = self.run()
+            write_json(path, made.as_json())
+            _file(self.stem, ".part").unlink(missing_ok=True)
+        return made
+
+    def bring_up_to_date(self, before: Universality) -> Universality:
+        """What was measured before, with what may be another one now: files of no use, metrics, a map's package."""
+        own = {name: before.left_out[name] for name in _OWN if name in before.left_out}
+        maps = before.maps
+        if _NO_UMAP in own and find_spec("umap"):  # it was not installed then
+            del own[_NO_UMAP]
+            maps = self.draw_maps()
+        changed = {"maps": maps, "left_out": self.left_out | own, "settings": self.told_settings}
+        return self.with_disparity(before.model_copy(update=changed))
+
+    def with_disparity(self, made: Universality) -> Universality:
+        """The measures, and how they differ between languages."""
+        return made.model_copy(update={"disparity": disparities(made, self.metrics, self.settings.seeds[0])})
+
+    def run(self) -> Universality:
+        """Measure everything."""
+        began = time.monotonic()
         if self.embedder.note:
             self.left_out[_MODULES] = self.embedder.note
-
-    def run(self, metrics: Mapping[str, Mapping[str, float]]) -> Universality:
-        began = time.monotonic()
         spelled = self.embed_texts()
         directions = self.neutralise()
         probes = self.probe_layers()
         shapes = self.look_at_layers()
         pairs, retrieval = self.retrieve(directions, spelled)
         drawn = self.draw_maps()
-        settings = self.settings.model_dump(mode="json") | {"identity": self.identity}
         made = Universality(
             model=self.encoder.name,
             model_fingerprint=self.encoder.fingerprint,
@@ -218,11 +224,11 @@ class _Measurement:
             maps=drawn,
             disparity=[],
             left_out=self.left_out,
-            settings=settings,
+            settings=self.told_settings,
             seconds=time.monotonic() - began,
             provenance=provenance(),
         )
-        return made.model_copy(update={"disparity": disparities(made, metrics, self.settings.seeds[0])})
+        return self.with_disparity(made)
 
     def embed_texts(self) -> dict[str, Spelling]:
         """The sentences of every language, for probe and geometry; and how the tokenizer spells them."""
@@ -241,10 +247,9 @@ class _Measurement:
             layer: fit_projection(self.vectors[place], self.names, self.settings.rank)
             for place, layer in enumerate(self.layers)
         }
-        stem, mark = self.stem, self.encoder.fingerprint
-        save_projection(found[self.layers[-1]], stem.with_name(stem.name + DIRECTIONS_ENDING), mark)
-        means = fit_means(self.vectors[-1], self.names)
-        save_means(means, stem.with_name(stem.name + MEANS_ENDING), mark)
+        mark = self.encoder.fingerprint
+        save_projection(found[self.layers[-1]], _file(self.stem, DIRECTIONS_ENDING), mark)
+        save_means(fit_means(self.vectors[-1], self.names), _file(self.stem, MEANS_ENDING), mark)
         return found
 
     def probe_layers(self) -> list[Probe]:

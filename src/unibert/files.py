@@ -141,6 +141,28 @@ def see_that_it_can_be_written(path: Path) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror})", "Name another place for the result.") from None
 
 
+def see_that_it_is_free(folder: Path) -> None:
+    """Refuse a place where there is something already, before the work is done whose result goes there.
+
+    Raises:
+        DataError: there is something there, or nothing can be written there.
+    """
+    see_that_it_is_no_dead_link(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: there is something there already", "Name another folder, or remove this one.")
+    see_that_it_can_be_written(folder)
+
+
+def see_that_it_is_no_dead_link(folder: Path) -> None:
+    """Refuse a link to a folder that is not there: it looks like a free place, and nothing can be moved to it.
+
+    Raises:
+        DataError: it is one.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise DataError(f"{folder}: a link to something that is not there", "Name a folder, or remove the link.")
+
+
 def _flush_file(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -29,6 +29,7 @@ from unibert.files import (
     atomic_folder,
     read_json,
     see_that_it_can_be_written,
+    see_that_it_is_no_dead_link,
     sha256_of_file,
     telling_of_full_disk,
     write_json,
@@ -129,8 +130,7 @@ def see_that_it_may_be_replaced(output: Path, mark: str) -> None:
     Raises:
         DataError: there is something else there, or nothing can be written there.
     """
-    if output.is_symlink() and not output.exists():
-        raise DataError(f"{output}: a link to something that is not there", "Name a folder, or remove the link.")
+    see_that_it_is_no_dead_link(output)
     if output.exists() and not output.is_dir():
         raise DataError(f"{output}: is a file", "Name a folder.")
     names = {path.name for path in output.iterdir()} if output.is_dir() else set()

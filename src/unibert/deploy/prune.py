@@ -22,14 +22,13 @@ from unibert.deploy.recovery import BATCH_SIZE, LEARNING_RATE, recover
 from unibert.deploy.source import Deployable, load_deployable
 from unibert.deploy.structure import ARCHITECTURES, HIDDEN, Indices, Shape, Structure, cut, find_structure
 from unibert.errors import DataError, RecipeError
-from unibert.files import atomic_folder, telling_of_full_disk, write_json
+from unibert.files import atomic_folder, see_that_it_is_free, telling_of_full_disk, write_json
 from unibert.models.precision import best_device
 from unibert.progress import progress_bar
 from unibert.report.tables import to_csv
 from unibert.runs import provenance
 from unibert.stopping import telling_of_interruption
 from unibert.tasks.encoder import quiet_transformers
-from unibert.universality.sentence_encoder import see_that_it_is_free
 
 FACTS = "prune.json"
 SCHEMA = 1

@@ -27,11 +27,10 @@ from unibert.deploy.trim_pieces import (
 from unibert.deploy.trim_tokenizer import Vocabulary, open_trimmed, write_trimmed
 from unibert.deploy.trim_weights import required_ids, write_trimmed_model
 from unibert.errors import DataError, check_names
-from unibert.files import atomic_folder, telling_of_full_disk, write_json
+from unibert.files import atomic_folder, see_that_it_is_free, telling_of_full_disk, write_json
 from unibert.languages import LANGUAGES
 from unibert.models.positions import position_limit
 from unibert.progress import progress_bar
-from unibert.universality.sentence_encoder import see_that_it_is_free
 from unibert.universality.sentences import LEAST_TEXTS, find_texts
 
 FACTS = "trim.json"

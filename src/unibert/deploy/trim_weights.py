@@ -14,6 +14,7 @@ from typing import Any
 from unibert.errors import DataError, first_line
 from unibert.files import read_json, write_json
 from unibert.models.positions import first_position
+from unibert.models.sentence_modules import MODULES_FILE
 from unibert.tasks.finetune import RESULT_FILE
 
 _ROWS = (
@@ -29,7 +30,7 @@ _ROWS = (
 """What tensors with a row for each piece are called, in BERT, DistilBERT, ModernBERT, RoBERTa and XLM-R."""
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
-_SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
+_SENTENCE_FILES = (MODULES_FILE, "config_sentence_transformers.json", "sentence_bert_config.json")
 _MOST_BELOW = 1024
 
 
@@ -60,7 +61,7 @@ def write_trimmed_model(source: Path, folder: Path, model: Any, tokenizer: Any, 
             tree = read_json(source / name)
             write_json(folder / name, trimmed_configuration({**tree, **known}, tokenizer, new_id))
     _write_weights(source, folder, int(model.get_input_embeddings().weight.shape[0]), numbered)
-    if (source / _SENTENCE_FILES[0]).is_file():
+    if (source / MODULES_FILE).is_file():
         _copy_sentence_modules(source, folder)
     # What `unibert finetune` told is asked for again when the model is used.
     for path in (source / RESULT_FILE, *sorted(source.glob("LICENSE*"))):
@@ -148,7 +149,7 @@ def _copy_sentence_modules(source: Path, folder: Path) -> None:
     for name in _SENTENCE_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
-    for module in read_json(source / _SENTENCE_FILES[0]):
+    for module in read_json(source / MODULES_FILE):
         place = PurePosixPath(str(module.get("path", "")))
         if place.parts and not place.is_absolute() and ".." not in place.parts and (source / place).is_dir():
             shutil.copytree(source / place, folder / place)

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from unibert.benchmark.columns import aligned
 from unibert.errors import DataError
+from unibert.files import see_that_it_is_free
 from unibert.models.neutral import Projection, Vectors, fit_means, fit_projection
 from unibert.progress import progress_bar
 from unibert.tasks.encoder import find_encoder
@@ -15,7 +16,7 @@ from unibert.universality.embedding import Embedder
 from unibert.universality.material import Material, find_material
 from unibert.universality.retrieval import measure_retrieval
 from unibert.universality.schema import Pair
-from unibert.universality.sentence_encoder import see_that_it_is_free, write_sentence_encoder
+from unibert.universality.sentence_encoder import write_sentence_encoder
 from unibert.universality_settings import UniversalitySettings
 
 

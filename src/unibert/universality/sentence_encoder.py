@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from unibert.errors import DataError
-from unibert.files import atomic_folder, see_that_it_can_be_written, telling_of_full_disk, write_json
+from unibert.files import atomic_folder, see_that_it_is_free, telling_of_full_disk, write_json
 from unibert.models.neutral import Projection, Vectors, save_means
+from unibert.models.sentence_modules import MODULES_FILE
 from unibert.tasks.encoder import Encoder
 
 MEANS_FILE = "language_means.safetensors"
@@ -64,7 +65,7 @@ def write_sentence_encoder(
     with telling_of_full_disk(folder), atomic_folder(folder) as scratch:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
-        write_json(scratch / "modules.json", _modules(projection is not None))
+        write_json(scratch / MODULES_FILE, _modules(projection is not None))
         write_json(scratch / "config_sentence_transformers.json", _configuration())
         length = {"max_seq_length": min(max_length, longest), "do_lower_case": False}
         write_json(scratch / "sentence_bert_config.json", length)
@@ -79,19 +80,6 @@ def write_sentence_encoder(
             save_means(put_out, scratch / MEANS_FILE, encoder.fingerprint)
         (scratch / "README.md").write_text(_card(encoder, projection, means), encoding="utf-8")
     return folder
-
-
-def see_that_it_is_free(folder: Path) -> None:
-    """Refuse a place where there is something already, before the work is done whose result goes there.
-
-    Raises:
-        DataError: there is something there, or nothing can be written there.
-    """
-    if folder.is_symlink() and not folder.exists():
-        raise DataError(f"{folder}: a link to something that is not there", "Name a folder, or remove the link.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: there is something there already", "Name another folder, or remove this one.")
-    see_that_it_can_be_written(folder)
 
 
 def _check_widths(

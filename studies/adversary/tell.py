@@ -279,20 +279,7 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
         axes.autoscale_view()
         axes.xaxis.set_major_formatter("{x:g}")
         figure.draw_without_rendering()  # the scales are final
-        points = [axes.transData.transform((across, up)) * 72 / figure.dpi for _, across, up in names]
-        taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-        for (text, across, up), at in zip(names, points, strict=True):
-            if not text:
-                continue
-            places = list(offsets(text))
-            free_ones = (o for o in places if not any(overlap(box(at, o, text), other) for other in taken))
-            offset = next(free_ones, places[0])
-            taken.append(box(at, offset, text))
-            line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
-            axes.annotate(
-                text, (across, up), xytext=offset, textcoords="offset points", fontsize="x-small", color=SOFT,
-                arrowprops=line if abs(offset[1]) > NEAR else None,
-            )  # fmt: skip
+        name_points(axes, names)
         axes.set_xlabel("held-out loss, % above none, logarithmic from 1 % on (hollow: late)")
         axes.set_ylabel(label)
         figure.legend(loc="outside lower left", ncols=3)
@@ -301,6 +288,24 @@ def pareto(rows: Sequence[Row], name: str, label: str, key: str, free: Mapping[s
             for variant, its in by_variant.items()
         ]
         return to_picture(figure, name, f"Held-out loss and {label}: {'; '.join(told)}.")
+
+
+def name_points(axes: Any, names: Sequence[tuple[str, float, float]]) -> None:
+    """Write each point's name where it covers no point and no other name; a line joins it to a point further off."""
+    points = [axes.transData.transform((across, up)) * 72 / axes.figure.dpi for _, across, up in names]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+    for (text, across, up), at in zip(names, points, strict=True):
+        if not text:
+            continue
+        places = list(offsets(text))
+        free = (o for o in places if not any(overlap(box(at, o, text), other) for other in taken))
+        offset = next(free, places[0])
+        taken.append(box(at, offset, text))
+        axes.annotate(
+            text, (across, up), xytext=offset, textcoords="offset points", fontsize="x-small", color=SOFT,
+            arrowprops=line if abs(offset[1]) > NEAR else None,
+        )  # fmt: skip
 
 
 def offsets(text: str) -> Iterator[tuple[float, float]]:
